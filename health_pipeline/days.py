@@ -1,0 +1,147 @@
+"""Days of the pipeline's one zone: when a day ends, ranges of days, and the day an instant belongs to.
+
+Rule: source-contract.md, "Points in time". An instant t belongs to day D when end(D - 1) <= t < end(D); all metrics work
+on such day numbers, so a window edge is decided in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import ibis
+import ibis.expr.types as ir
+
+from health_pipeline.errors import SettingError
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class DayRange:
+    """The days from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise SettingError(f"a range of days must not end before it starts: from {self.first} to {self.last}")
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=n) for n in range(len(self)))
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def shifted(self, days: int) -> DayRange:
+        """The range moved by so many days, back when negative."""
+        return DayRange(self.first + timedelta(days=days), self.last + timedelta(days=days))
+
+    def chunks(self, size: int) -> Iterator[DayRange]:
+        """The range cut into pieces of at most `size` days, oldest first."""
+        for start in range(0, len(self), size):
+            first = self.first + timedelta(days=start)
+            yield DayRange(first, min(first + timedelta(days=size - 1), self.last))
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The days of one time zone."""
+
+    zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise SettingError(
+                f"HEALTH_TIMEZONE must name an IANA time zone such as Europe/Berlin, but is {self.zone!r}"
+            ) from error
+
+    def start(self, day: date) -> datetime:
+        """The first instant of `day`, in UTC: its midnight, or where there is none the first instant of that day."""
+        return _first_instant(self.zone, day)
+
+    def end(self, day: date) -> datetime:
+        """end(D): the first instant after `day`, in UTC."""
+        return self.start(day + DAY)
+
+    def day_of(self, instant: datetime) -> date:
+        """The day D with end(D - 1) <= instant < end(D)."""
+        guess = instant.astimezone(ZoneInfo(self.zone)).date()
+        while instant < self.start(guess):
+            guess -= DAY
+        while instant >= self.end(guess):
+            guess += DAY
+        return guess
+
+    def day_index(self, instant: ir.TimestampValue, days: DayRange, lookback: int = 0) -> ir.IntegerValue:
+        """The day of a naive UTC timestamp column as an index into `days`: 0 for `days.first`, negative before it.
+
+        An expression that every Ibis backend runs without time zone functions. Exact from `lookback` days before
+        `days.first` to `days.last`; instants before or after that get an index that also lies before or after it.
+        """
+        segments = _day_segments(self.zone, DayRange(days.first - timedelta(days=lookback), days.last))
+        branches = [
+            (instant < ibis.timestamp(until.replace(tzinfo=None).isoformat(sep=" ")), _shifted_date(instant, shift))
+            for until, shift in segments[:-1]
+        ]
+        last = _shifted_date(instant, segments[-1][1])
+        day = ibis.cases(*branches, else_=last) if branches else last
+        return day.delta(ibis.date(days.first), unit="day")
+
+
+@cache
+def _day_segments(zone: str, around: DayRange) -> list[tuple[datetime, timedelta]]:
+    segments: list[tuple[datetime, timedelta]] = []
+    for day in DayRange(around.first, around.last + DAY):
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        start = _first_instant(zone, day)
+        shift = midnight - start
+        if segments and segments[-1][1] == shift:
+            continue
+        if segments:
+            segments[-1] = (start, segments[-1][1])
+        segments.append((datetime.max.replace(tzinfo=UTC), shift))
+    return segments
+
+
+def _shifted_date(instant: ir.TimestampValue, shift: timedelta) -> ir.DateValue:
+    seconds = int(shift.total_seconds())
+    return (instant + ibis.interval(seconds=seconds)).date() if seconds else instant.date()
+
+
+@cache
+def _first_instant(zone: str, day: date) -> datetime:
+    info = ZoneInfo(zone)
+    midnight = datetime(day.year, day.month, day.day, tzinfo=info)
+    instant = midnight.astimezone(UTC)
+    if instant.astimezone(info).replace(tzinfo=None) == midnight.replace(tzinfo=None):
+        return instant
+    # No such midnight: search the whole second at which the local date first reaches the day.
+    low, high = instant - 2 * DAY, instant + 2 * DAY
+    while high - low > timedelta(seconds=1):
+        middle = low + timedelta(seconds=int((high - low).total_seconds()) // 2)
+        if middle.astimezone(info).date() >= day:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def merged(*ranges: DayRange) -> list[DayRange]:
+    """The same days as disjoint ranges in order; ranges that overlap or touch become one."""
+    result: list[DayRange] = []
+    for item in sorted(ranges, key=lambda r: r.first):
+        if result and item.first <= result[-1].last + DAY:
+            result[-1] = DayRange(result[-1].first, max(result[-1].last, item.last))
+        else:
+            result.append(item)
+    return result

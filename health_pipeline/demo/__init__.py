@@ -1,0 +1,1 @@
+"""The demo application: made-up data in the shape of the source contract, and its loading into PostgreSQL."""

@@ -1,0 +1,87 @@
+"""feature_adoption: which tracked features a tenant may use and uses, per day. Rule: tenant-health.md, `feature_adoption`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import ibis
+import ibis.expr.types as ir
+
+from health_pipeline.days import Calendar, DayRange
+from health_pipeline.metrics.intervals import counts_by_day, intervals
+from health_pipeline.metrics.tenants import tenant_days
+from health_pipeline.metrics.usage import WINDOW_DAYS
+
+_KEYS = ["tenant_id", "feature_key"]
+_FIGURES = ("usage_count", "usage_count_30d", "entitlements")
+
+
+def feature_adoption(
+    tenants: ir.Table,
+    events: ir.Table,
+    entitlements: ir.Table | None,
+    category_of: Mapping[str, str],
+    calendar: Calendar,
+    days: DayRange,
+) -> ir.Table:
+    """Rows of feature_adoption for every day of the range; grain: metric_date, tenant active at end(D), tracked feature.
+
+    events must hold every use of a tracked feature before end(days.last). entitlements None: every feature is enabled.
+    """
+    features = ibis.memtable(
+        {"feature_key": list(category_of), "category": list(category_of.values())},
+        schema={"feature_key": "string", "category": "string"},
+    )
+    daily = _daily_uses(events, features, calendar, days)
+    pieces = [
+        intervals(daily, _KEYS, "usage_count", daily.day, None, daily.uses),
+        intervals(daily, _KEYS, "usage_count_30d", daily.day, daily.day + WINDOW_DAYS, daily.uses),
+    ]
+    if entitlements is not None:
+        enabled = calendar.day_index(entitlements.enabled_at, days)
+        disabled = calendar.day_index(entitlements.disabled_at, days)
+        pieces.append(intervals(entitlements, _KEYS, "entitlements", enabled, disabled))
+    pairs = tenants.select("tenant_id").cross_join(features.select("feature_key"))
+    counted = counts_by_day(pieces, pairs, _FIGURES, days)
+    moments = _first_and_last_use(daily, counted)
+    rows = tenant_days(tenants, calendar, days).inner_join(moments, ["metric_date", "tenant_id"])
+    rows = rows.inner_join(features, "feature_key")
+    return rows.select(
+        "metric_date",
+        "tenant_id",
+        "feature_key",
+        "category",
+        is_enabled=ibis.literal(True) if entitlements is None else rows.entitlements > 0,
+        is_adopted=rows.usage_count >= 1,
+        first_used_at=rows.first_used_at,
+        last_used_at=rows.last_used_at,
+        usage_count=rows.usage_count,
+        usage_count_30d=rows.usage_count_30d,
+    )
+
+
+def _daily_uses(events: ir.Table, features: ir.Table, calendar: Calendar, days: DayRange) -> ir.Table:
+    """Uses of tracked features up to the end of the range; grain: tenant, feature and day."""
+    uses = events.semi_join(features, "feature_key").filter(lambda t: t.feature_key.notnull())
+    uses = uses.select(
+        "tenant_id", "feature_key", "occurred_at", day=calendar.day_index(uses.occurred_at, days, WINDOW_DAYS)
+    )
+    uses = uses.filter(uses.day < len(days))
+    return uses.group_by([*_KEYS, "day"]).agg(
+        uses=uses.count(), first_used_at=uses.occurred_at.min(), last_used_at=uses.occurred_at.max()
+    )
+
+
+def _first_and_last_use(daily: ir.Table, counted: ir.Table) -> ir.Table:
+    """The counted rows with the first and the last use before end(D)."""
+    entered = daily.mutate(day=ibis.greatest(daily.day, 0).cast("int64"))
+    by_day = entered.group_by([*_KEYS, "day"]).agg(
+        first_used_at=entered.first_used_at.min(), last_used_at=entered.last_used_at.max()
+    )
+    joined = counted.left_join(by_day, [*_KEYS, "day"]).select(
+        *(counted[name] for name in counted.columns), by_day.first_used_at, by_day.last_used_at
+    )
+    running = ibis.window(group_by=_KEYS, order_by="day", preceding=None, following=0)
+    return joined.mutate(
+        first_used_at=joined.first_used_at.min().over(running), last_used_at=joined.last_used_at.max().over(running)
+    )

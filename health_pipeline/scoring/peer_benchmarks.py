@@ -1,0 +1,204 @@
+"""How the metrics are spread over cohorts of like tenants. Rule: tenant-health.md, `peer_benchmarks`.
+
+Works on a whole range of days at once. A day's rows never depend on other days or on the order of the input, because
+all figures are exact sums and order statistics.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from health_pipeline.scoring.suppression import suppressed_cohorts
+from health_pipeline.tables.tenant_health import PEER_BENCHMARKS, PEER_METRICS
+
+ALL = "ALL"
+FIGURES = ("p25", "median", "p75", "mean", "min_value", "max_value")
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SizeBand:
+    """Tenants of so many employees, both ends inclusive; employee_max None: open-ended."""
+
+    name: str
+    employee_min: int
+    employee_max: int | None
+
+
+@dataclass(frozen=True)
+class PeerRules:
+    """The policy of peer benchmarks.
+
+    size_bands: ascending and disjoint. min_peers: fewest peers of a published cohort, at least 1.
+    min_peers_for_extremes: fewest peers of which the minimum and the maximum are shown.
+    """
+
+    size_bands: tuple[SizeBand, ...]
+    min_peers: int
+    min_peers_for_extremes: int
+
+
+@dataclass(frozen=True)
+class _Cohorts:
+    """Who is in which cohort.
+
+    A place is a position in the flattened grid of day x sector x size band, whose last sector and last band are ALL for
+    cohorts and the unknown ones for cells. has_tenants: that grid, for cells. cell: each input row's place.
+    member, cohort: input row and place of every membership. written: places of the cohorts with a member, in the order
+    of their keys. labels: the columns that hold no figure, a row for each place of `written`.
+    """
+
+    has_tenants: Booleans
+    cell: Integers
+    member: Integers
+    cohort: Integers
+    written: Integers
+    labels: pd.DataFrame
+
+
+def employee_band(employee_count: pd.Series, bands: tuple[SizeBand, ...]) -> pd.Series:
+    """The name of each count's size band; NA for an unknown count and for one in no band."""
+    names = np.array([*(band.name for band in bands), None], dtype=object)
+    return pd.Series(
+        names[_band_position(employee_count, bands)], employee_count.index, dtype="str", name="employee_band"
+    )
+
+
+def peer_benchmarks(tenants: pd.DataFrame, rules: PeerRules) -> pd.DataFrame:
+    """A row per day, metric and cohort with at least one tenant, sorted by key; a suppressed row carries no figure.
+
+    tenants: a row per metric_date and tenant_id active at D, with industry_sector and employee_count (NA: unknown) and
+    the seven metrics (NA: not measured). Result: the columns of the table peer_benchmarks.
+    """
+    cohorts = _cohorts(tenants, rules.size_bands)
+    metrics = sorted(PEER_METRICS)
+    rows = pd.concat([_benchmarks(metric, tenants[metric], cohorts, rules) for metric in metrics], ignore_index=True)
+    by_day = np.argsort(rows["metric_date"].to_numpy(), kind="stable")
+    return rows.loc[by_day, PEER_BENCHMARKS.column_names].reset_index(drop=True)
+
+
+def _band_position(employee_count: pd.Series, bands: tuple[SizeBand, ...]) -> Integers:
+    """The position of each count's band; len(bands) for no band."""
+    counts = employee_count.to_numpy(dtype="float64", na_value=np.nan)
+    position = np.full(len(counts), len(bands), dtype=np.int64)
+    for i, band in enumerate(bands):
+        highest = math.inf if band.employee_max is None else band.employee_max
+        position[(counts >= band.employee_min) & (counts <= highest)] = i
+    return position
+
+
+def _cohorts(tenants: pd.DataFrame, bands: tuple[SizeBand, ...]) -> _Cohorts:
+    day, days = pd.factorize(tenants["metric_date"], sort=True)
+    found, names = pd.factorize(tenants["industry_sector"])
+    sectors = sorted(names)  # Python sorts text by code point
+    position = {name: place for place, name in enumerate(sectors)}
+    sector = np.array([*(position[name] for name in names), len(sectors)], dtype=np.int64)[found]  # found -1: unknown
+    band = _band_position(tenants["employee_count"], bands)
+    shape = (len(days), len(sectors) + 1, len(bands) + 1)
+
+    def places(sector: Integers | int, band: Integers | int) -> Integers:
+        return (day * shape[1] + sector) * shape[2] + band
+
+    cell = places(sector, band)
+    has_sector, has_band = sector < len(sectors), band < len(bands)
+    splits = [
+        (np.full(len(cell), True), places(len(sectors), len(bands))),
+        (has_sector, places(sector, len(bands))),
+        (has_band, places(len(sectors), band)),
+        (has_sector & has_band, cell),
+    ]
+    member = np.concatenate([np.flatnonzero(belongs) for belongs, _ in splits])
+    cohort = np.concatenate([place[belongs] for belongs, place in splits])
+    written = np.flatnonzero(np.bincount(cohort, minlength=math.prod(shape)))
+    has_tenants = np.bincount(cell, minlength=math.prod(shape)).reshape(shape) > 0
+    return _Cohorts(has_tenants, cell, member, cohort, *_labelled(written, shape, days, sectors, bands))
+
+
+def _labelled(
+    written: Integers, shape: tuple[int, int, int], days: pd.Index, sectors: list[str], bands: tuple[SizeBand, ...]
+) -> tuple[Integers, pd.DataFrame]:
+    """The written places in the order of their keys, and their columns that hold no figure."""
+    sector_names = np.array([*sectors, ALL], dtype=object)
+    band_names = np.array([*(band.name for band in bands), ALL], dtype=object)
+    lowest = pd.array([*(band.employee_min for band in bands), None], dtype="Int64")
+    highest = pd.array([*(band.employee_max for band in bands), None], dtype="Int64")
+    day, sector, band = np.unravel_index(written, shape)
+    order = np.lexsort((band_names.argsort().argsort()[band], sector_names.argsort().argsort()[sector], day))
+    day, sector, band = day[order], sector[order], band[order]
+    labels = pd.DataFrame(
+        {
+            "metric_date": days.to_numpy(dtype="datetime64[us]")[day],
+            "industry_sector": pd.array(sector_names[sector], dtype="str"),
+            "employee_band": pd.array(band_names[band], dtype="str"),
+            "employee_min": lowest[band],
+            "employee_max": highest[band],
+        }
+    )
+    return written[order], labels
+
+
+def _benchmarks(name: str, metric: pd.Series, cohorts: _Cohorts, rules: PeerRules) -> pd.DataFrame:
+    """The rows of one metric, in the order of `cohorts.written`."""
+    rank, values = pd.factorize(metric.to_numpy(dtype="float64", na_value=np.nan), sort=True)  # rank -1: not measured
+    shape, size = cohorts.has_tenants.shape, cohorts.has_tenants.size
+    peers = np.bincount(cohorts.cell[rank >= 0], minlength=size).reshape(shape)
+    published = ~_suppressed(peers, cohorts.has_tenants, rules.min_peers).ravel()[cohorts.written]
+
+    # One sort of integers puts the values in order within every cohort, cohort after cohort.
+    peer_rank = rank[cohorts.member]
+    cohort = cohorts.cohort[peer_rank >= 0]
+    counts = np.bincount(cohort, minlength=size)
+    ordered = np.sort(cohort * len(values) + peer_rank[peer_rank >= 0])
+    ordered_values = values[ordered - np.repeat(np.arange(size), counts) * len(values)]
+    count, stop = counts[cohorts.written[published]], np.cumsum(counts)[cohorts.written[published]]
+
+    # Only published cohorts get figures, so that none of a suppressed one exists anywhere.
+    figures = np.full((len(FIGURES), len(published)), np.nan)
+    figures[:, published] = _figures(ordered_values, stop - count, count, pd.api.types.is_integer_dtype(metric.dtype))
+    peer_count = np.zeros(len(published), dtype=np.int64)
+    peer_count[published] = count
+    figures[-2:, peer_count < rules.min_peers_for_extremes] = np.nan
+    return cohorts.labels.assign(
+        metric_name=pd.array([name] * len(published), dtype="str"),
+        peer_count=pd.arrays.IntegerArray(peer_count, ~published),
+        is_suppressed=~published,
+        **dict(zip(FIGURES, figures, strict=True)),
+    )
+
+
+def _suppressed(peers: Integers, has_tenants: Booleans, min_peers: int) -> Booleans:
+    """The grid of cohorts that may not be shown, from the grid of cells."""
+    cells = peers.astype(object)
+    cells[~has_tenants] = None
+    grids = [suppressed_cohorts(tuple(map(tuple, day)), min_peers) for day in cells.tolist()]
+    return np.array(grids, dtype=bool).reshape(has_tenants.shape)
+
+
+def _figures(values: Floats, start: Integers, count: Integers, whole_numbers: bool) -> Floats:
+    """FIGURES x cohorts, of the sorted values of each cohort, which are `count` values from `start` on."""
+    lowest, highest = values[start], values[start + count - 1]
+    if whole_numbers:
+        total = np.concatenate(([0.0], values.cumsum()))  # exact up to 2**53
+        sums = total[start + count] - total[start]
+    else:
+        each = values.tolist()
+        slices = zip(start.tolist(), (start + count).tolist(), strict=True)
+        sums = np.array([math.fsum(each[first:stop]) for first, stop in slices], dtype=np.float64)
+    mean = np.clip(sums / count, lowest, highest)  # the division may round out of the range
+    quartiles = [_quartile(values, start, count, quarters) for quarters in (1, 2, 3)]
+    return np.array([*quartiles, mean, lowest, highest])
+
+
+def _quartile(values: Floats, start: Integers, count: Integers, quarters: int) -> Floats:
+    """Interpolated linearly between the two nearest ranks."""
+    whole, rest = np.divmod((count - 1) * quarters, 4)
+    below, above = values[start + whole], values[start + whole + (rest > 0)]
+    return below + (above - below) * (rest / 4)

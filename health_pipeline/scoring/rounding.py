@@ -1,0 +1,13 @@
+"""Rounding half up in exact integer arithmetic: the library functions round half to even, on binary fractions."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[np.int64]
+
+
+def divided_half_up(numerator: Integers, denominator: Integers | int) -> Integers:
+    """numerator / denominator, rounded half up. The numerator is 0 or more, the denominator above 0."""
+    return (2 * numerator + denominator) // (2 * np.asarray(denominator))

@@ -1,0 +1,102 @@
+"""Settings from the environment. Rule: interface.md, "setting (environment)".
+
+What belongs here: names, defaults and checks of settings. What does not: starting servers (embedded.py) or connecting.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from health_pipeline.days import DAY, Calendar, DayRange
+from health_pipeline.errors import SettingError
+
+DEFAULT_START_DATE = "2024-01-01"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a command or a run needs to know. A URL that is None stands for the embedded server's database."""
+
+    source_url: str | None
+    source_mapping: Path | None
+    warehouse_url: str | None
+    dagster_url: str | None
+    policy: Path | None
+    start_date: date
+    timezone: str
+    home: Path
+    max_bad_share: float
+
+    @property
+    def calendar(self) -> Calendar:
+        return Calendar(self.timezone)
+
+    def last_day(self, clock: datetime) -> date:
+        """The last day that is over: the newest partition there can be."""
+        return self.calendar.day_of(clock) - DAY
+
+    def checked_range(self, first: date, last: date, clock: datetime) -> DayRange:
+        """The range, if every day of it can be a partition. Raises SettingError naming the days that can."""
+        newest = self.last_day(clock)
+        if last < first:
+            raise SettingError(f"--to {last} lies before --from {first}; swap them")
+        if first < self.start_date:
+            raise SettingError(
+                f"{first} lies before the first partition {self.start_date}; start there or set HEALTH_START_DATE"
+            )
+        if last > newest:
+            raise SettingError(f"{last} is not over yet in {self.timezone}; the newest day that can be computed is {newest}")
+        return DayRange(first, last)
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process. Raises SettingError with the name, the value and what is expected."""
+    env = os.environ if environment is None else environment
+
+    def given(name: str) -> str | None:
+        return env.get(name) or None
+
+    def path(name: str) -> Path | None:
+        value = given(name)
+        return Path(value).expanduser() if value else None
+
+    zone = given("HEALTH_TIMEZONE") or "UTC"
+    Calendar(zone)
+    return Settings(
+        source_url=given("HEALTH_SOURCE_URL"),
+        source_mapping=path("HEALTH_SOURCE_MAPPING"),
+        warehouse_url=given("HEALTH_WAREHOUSE_URL"),
+        dagster_url=given("HEALTH_DAGSTER_URL"),
+        policy=path("HEALTH_POLICY"),
+        start_date=parsed_date("HEALTH_START_DATE", given("HEALTH_START_DATE") or DEFAULT_START_DATE),
+        timezone=zone,
+        home=(path("HEALTH_HOME") or Path(".health")).absolute(),
+        max_bad_share=_share("HEALTH_MAX_BAD_SHARE", given("HEALTH_MAX_BAD_SHARE") or "0.01"),
+    )
+
+
+def parsed_date(name: str, value: str) -> date:
+    """A date written YYYY-MM-DD. Raises SettingError with the name of the setting or argument."""
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").date()
+    except ValueError as error:
+        raise SettingError(f"{name} must be a date such as 2024-01-31, but is {value!r}") from error
+
+
+def _share(name: str, value: str) -> float:
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise SettingError(f"{name} must be a share between 0 and 1 such as 0.01, but is {value!r}")
+    return share
+
+
+def now() -> datetime:
+    """The run's clock, read once at the start of a run."""
+    return datetime.now(UTC)

@@ -1,0 +1,30 @@
+"""The compute engine: DuckDB in this process, which spills to disk when memory runs short."""
+
+from __future__ import annotations
+
+import tempfile
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+from ibis.backends.duckdb import Backend
+
+
+def new_engine() -> Backend:
+    """A private in-memory DuckDB whose instants are UTC."""
+    spill = tempfile.mkdtemp(prefix="health_pipeline_spill_")
+    engine = ibis.duckdb.connect(temp_directory=spill)
+    engine.raw_sql("SET TimeZone = 'UTC'")
+    engine.raw_sql("SET preserve_insertion_order = false")
+    return engine
+
+
+def stored(engine: Backend, reader: pa.RecordBatchReader) -> ir.Table:
+    """The batches as a table of the engine, taken in as they arrive."""
+    name, stream = ibis.util.gen_name("rows"), ibis.util.gen_name("stream")
+    engine.con.register(stream, reader)
+    try:
+        engine.raw_sql(f'CREATE TEMP TABLE "{name}" AS SELECT * FROM "{stream}"')
+    finally:
+        engine.con.unregister(stream)
+    return engine.table(name, database=("temp", "main"))

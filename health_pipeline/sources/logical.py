@@ -1,0 +1,143 @@
+"""From a physical relation to a logical table: names, accepted types, and one form of every value.
+
+Pure Ibis expressions, compiled for whichever engine holds the relation. In the logical form texts are text, instants are
+naive UTC timestamps held within EARLIEST_INSTANT and LATEST_INSTANT (beyond means infinite), amounts are text (exact),
+an empty text in an optional column is null, and an optional column that is not mapped is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from health_pipeline.errors import SourceError
+from health_pipeline.sources.contract import EARLIEST_INSTANT, LATEST_INSTANT, Kind, SourceColumn, SourceTable
+from health_pipeline.sources.mapping import Place
+
+Predicate = Callable[[ir.Table], ir.BooleanValue]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A physical table or select as an Ibis table, with its columns' types as the source names them."""
+
+    table: ir.Table
+    type_names: Mapping[str, str]
+
+
+_ENGINE_TYPES: dict[Kind, dt.DataType] = {
+    Kind.TEXT: dt.string,
+    Kind.INTEGER: dt.int64,
+    Kind.NUMERIC: dt.string,
+    Kind.BOOLEAN: dt.boolean,
+    Kind.DATE: dt.date,
+    Kind.INSTANT: dt.timestamp,
+}
+_EXPECTED: dict[Kind, str] = {
+    Kind.TEXT: "text, a uuid or an integer",
+    Kind.INTEGER: "an integer",
+    Kind.NUMERIC: "a number",
+    Kind.BOOLEAN: "a boolean",
+    Kind.DATE: "a date",
+    Kind.INSTANT: "a timestamp",
+}
+
+
+def _accepts(kind: Kind, found: dt.DataType) -> bool:
+    match kind:
+        case Kind.TEXT:
+            return found.is_string() or found.is_uuid() or found.is_integer()
+        case Kind.INTEGER:
+            return found.is_integer() or (found.is_decimal() and found.scale == 0)
+        case Kind.NUMERIC:
+            return found.is_numeric() and not found.is_boolean()
+        case Kind.BOOLEAN:
+            return found.is_boolean()
+        case Kind.DATE:
+            return found.is_date()
+        case Kind.INSTANT:
+            return found.is_timestamp()
+
+
+def mapped_columns(table: SourceTable, place: Place, relation: Relation) -> dict[str, str]:
+    """Contract column -> physical column, for those that are there.
+
+    Raises SourceError for a required (or expressly mapped) column that is missing, and for an unusable type; the message
+    names the logical table and column, the physical object and what was found.
+    """
+    result = {}
+    for column in table.columns:
+        physical = place.columns.get(column.name, column.name)
+        if physical is None:
+            continue
+        if physical not in relation.type_names:
+            if column.required or column.name in place.columns:
+                raise SourceError(
+                    f"source table {table.name}: column {column.name} was looked for as {physical!r} in {place}, which has"
+                    f" {', '.join(relation.type_names) or 'no columns'}; map it in HEALTH_SOURCE_MAPPING"
+                )
+            continue
+        if not _accepts(column.kind, relation.table.schema()[physical]):
+            raise SourceError(
+                f"source table {table.name}: column {column.name} must be {_EXPECTED[column.kind]}, but {physical!r} in"
+                f" {place} is {relation.type_names[physical]}; map another column or a select that casts it"
+            )
+        result[column.name] = physical
+    return result
+
+
+def logical_rows(
+    table: SourceTable, relation: Relation, mapped: Mapping[str, str], columns: list[str], where: Predicate | None
+) -> ir.Table:
+    """The rows for which `where` holds, with `columns` in their logical form.
+
+    `where` sees every mapped column under its contract name: texts already as text, instants as the source holds them
+    (so that its index serves), to be compared by `at`.
+    """
+    named = relation.table.select(
+        **{
+            name: _as_text(relation.table[physical]) if table.column(name).kind is Kind.TEXT else relation.table[physical]
+            for name, physical in mapped.items()
+        }
+    )
+    kept = named if where is None else named.filter(where(named))
+    return kept.select(**{name: _logical_value(kept, table.column(name)) for name in columns})
+
+
+def at(column: ir.Value, instant: datetime) -> ir.Value:
+    """A literal for the UTC instant that compares with a physical timestamp column, with or without a zone."""
+    naive = instant.replace(tzinfo=None).isoformat(sep=" ")
+    zone = column.type().timezone
+    return ibis.timestamp(naive + "+00:00", timezone="UTC") if zone else ibis.timestamp(naive)
+
+
+def _logical_value(rows: ir.Table, column: SourceColumn) -> ir.Value:
+    if column.name not in rows.columns:
+        return ibis.null(_ENGINE_TYPES[column.kind])
+    value = rows[column.name]
+    match column.kind:
+        case Kind.TEXT:
+            return value if column.required else value.nullif("")
+        case Kind.INSTANT:
+            return _held_within(value)
+        case Kind.NUMERIC:
+            return value.cast("string")
+        case Kind.DATE:
+            # An infinite date is no day of any calendar.
+            return ibis.cases((value.between(ibis.date("0001-01-01"), ibis.date("9999-12-31")), value), else_=ibis.null("date"))
+        case _:
+            return value.cast(_ENGINE_TYPES[column.kind])
+
+
+def _as_text(value: ir.Value) -> ir.Value:
+    return value if value.type().is_string() else value.cast("string")
+
+
+def _held_within(value: ir.Value) -> ir.Value:
+    low, high = (at(value, datetime.fromisoformat(bound)) for bound in (EARLIEST_INSTANT, LATEST_INSTANT))
+    return ibis.cases((value > high, high), (value < low, low), else_=value).cast(dt.timestamp)

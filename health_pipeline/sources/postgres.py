@@ -1,0 +1,150 @@
+"""A source in PostgreSQL, read through ADBC as Arrow in one read-only snapshot, into the engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+from adbc_driver_postgresql import dbapi
+
+from health_pipeline.errors import SourceError
+from health_pipeline.sources.engine import new_engine, stored
+from health_pipeline.sources.logical import Relation
+from health_pipeline.sources.mapping import Place
+
+# As PostgreSQL names them. What only becomes text by a cast stands as uuid here, which the logical form casts.
+_TYPES: dict[str, dt.DataType] = {
+    "text": dt.string,
+    "character varying": dt.string,
+    "character": dt.uuid,
+    "citext": dt.uuid,
+    "uuid": dt.uuid,
+    "smallint": dt.int16,
+    "integer": dt.int32,
+    "bigint": dt.int64,
+    "numeric": dt.decimal,
+    "real": dt.float32,
+    "double precision": dt.float64,
+    "boolean": dt.boolean,
+    "date": dt.date,
+    "timestamp with time zone": dt.Timestamp(timezone="UTC"),
+    "timestamp without time zone": dt.timestamp,
+}
+
+
+class PostgresConnector:
+    """Reads with one connection and one snapshot; the session can't write."""
+
+    def __init__(self, url: str) -> None:
+        self._selects: dict[str, str] = {}
+        with _source_errors():
+            self._connection = dbapi.connect(connection_uri(url))
+            self._cursor = self._connection.cursor()
+            self._cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._cursor.execute("SET LOCAL timezone = 'UTC'")
+        self.engine = new_engine()
+
+    def relation(self, place: Place) -> Relation | None:
+        if place.sql:
+            name = f"mapped_{place.table}"
+            self._selects[name] = place.sql.strip().rstrip(";")
+            physical = f"({self._selects[name]}\n)"
+            database = None
+        else:
+            name, database = place.table, place.schema_name
+            physical = f"{_quoted(database)}.{_quoted(name)}"
+            if not self._rows("SELECT to_regclass($1) IS NOT NULL", [physical])[0][0]:
+                return None
+        type_names, schema = self._described(place, physical)
+        return Relation(ibis.table(schema, name=name, database=database), type_names)
+
+    def _described(self, place: Place, physical: str) -> tuple[dict[str, str], dict[str, dt.DataType]]:
+        """The columns' types as PostgreSQL names them, domains resolved, and as Ibis knows them."""
+        with _source_errors(f"source table {place.table}: {place} can't be read: "):
+            self._cursor.execute(f"SELECT * FROM {physical} AS q LIMIT 0")
+            names = self._cursor.fetch_arrow_table().column_names
+        if not names:
+            return {}, {}
+        columns = ", ".join(f"q.{_quoted(name)}" for name in names)
+        types = ", ".join(f"({_TYPE_OF.format(column=f'q.{_quoted(name)}')})" for name in names)
+        assert columns
+        found = self._rows(f"SELECT {types} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {physical} AS p LIMIT 0) AS q ON true")[0]
+        type_names = dict(zip(names, (text.removesuffix(" enum") for text in found), strict=True))
+        schema = {
+            name: dt.uuid if text.endswith(" enum") else _TYPES.get(re.sub(r"\(.*?\)", "", text), dt.unknown)
+            for name, text in zip(names, found, strict=True)
+        }
+        return type_names, schema
+
+    def load(self, rows: ir.Table) -> ir.Table:
+        query = str(ibis.to_sql(rows, dialect="postgres"))
+        used = {op.name for op in rows.op().find(ops.UnboundTable)} & set(self._selects)
+        if used:
+            selects = ", ".join(f"{_quoted(name)} AS NOT MATERIALIZED ({self._selects[name]}\n)" for name in sorted(used))
+            query = f"WITH {selects} SELECT * FROM ({query}) AS mapped_rows"
+        with _source_errors("the source can't be read: "):
+            self._cursor.execute(query)
+            return stored(self.engine, self._cursor.fetch_record_batch())
+
+    def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
+        if place.sql:
+            return False
+        found = self._rows(_UNIQUE_INDEXES, [f"{_quoted(place.schema_name)}.{_quoted(place.table)}"])
+        return any(set(index.split("\x1f")) <= set(columns) for (index,) in found)
+
+    def close(self) -> None:
+        self._cursor.close()
+        self._connection.close()
+        self.engine.disconnect()
+
+    def _rows(self, query: str, parameters: list[str] | None = None) -> list[tuple[object, ...]]:
+        with _source_errors():
+            self._cursor.execute(query, parameters)
+            return self._cursor.fetchall()
+
+
+_TYPE_OF = (
+    "SELECT format_type(coalesce(nullif(typbasetype, 0), oid), NULL) || CASE WHEN typtype = 'e' THEN ' enum' ELSE '' END"
+    " FROM pg_type WHERE oid = pg_typeof({column})::oid"
+)
+_UNIQUE_INDEXES = """
+SELECT string_agg(a.attname::text, E'\\x1f')
+FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
+WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+GROUP BY i.indexrelid, i.indnkeyatts
+HAVING count(*) = i.indnkeyatts
+"""
+
+
+def connection_uri(url: str) -> str:
+    """The URL for libpq, giving up on an unreachable host after ten seconds unless it says otherwise."""
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if not any(name == "connect_timeout" for name, _ in query):
+        query.append(("connect_timeout", "10"))
+    return urlunsplit(parts._replace(scheme="postgresql", query=urlencode(query)))
+
+
+@contextmanager
+def _source_errors(prefix: str = "the source can't be reached (HEALTH_SOURCE_URL): ") -> Iterator[None]:
+    try:
+        yield
+    except dbapi.Error as error:
+        raise SourceError(prefix + libpq_message(error)) from error
+
+
+def libpq_message(error: Exception) -> str:
+    """The server's or libpq's own words in one line, without the driver's wrapping."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^\w+: \[libpq\] ", "", text)
+    return re.sub(r"\. SQLSTATE: \w+$|\. Query[:=].*$", "", text).strip()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

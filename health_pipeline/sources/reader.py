@@ -1,0 +1,279 @@
+"""Reading logical tables into the engine, with their bad rows set apart.
+
+A reader serves one run: one connection, one snapshot, one clock. Rule: source-contract.md, "What bad input gets".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import reduce
+from typing import Any, Protocol
+
+import ibis
+import ibis.expr.types as ir
+
+from health_pipeline.errors import SourceError, TooManyBadRows
+from health_pipeline.sources.contract import (
+    EARLIEST_INSTANT,
+    LATEST_INSTANT,
+    SOURCE_TABLES,
+    TENANTS,
+    Kind,
+    SourceTable,
+)
+from health_pipeline.sources.faults import DUPLICATE, duplicate_keys, has_key, rank_among_duplicates, row_fault
+from health_pipeline.sources.logical import Predicate, Relation, at, logical_rows, mapped_columns
+from health_pipeline.sources.mapping import Mapping, Place
+
+MIN_BAD_ROWS_TO_FAIL = 10
+_MOST_INSTANTS_LISTED = 1000
+
+
+class Connector(Protocol):
+    """A source: tells what lies at a place, and brings rows of it into the engine."""
+
+    engine: ibis.BaseBackend
+
+    def relation(self, place: Place) -> Relation | None:
+        """What lies at the place; None where there is no such table."""
+
+    def load(self, rows: ir.Table) -> ir.Table:
+        """The rows as a table of the engine."""
+
+    def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
+        """Whether the source itself guarantees that the physical columns are unique together."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row left out of every computation, as it is recorded in quarantined_rows."""
+
+    quarantine_id: str
+    source_table: str
+    row_key: str | None
+    reason: str
+    row: str
+
+
+@dataclass
+class SourceReader:
+    """Reads good rows; keeps the bad ones in `bad_rows` and counts of all rows in `rows_read`, by table."""
+
+    connector: Connector
+    mapping: Mapping
+    clock: datetime
+    rows_read: dict[str, int] = field(default_factory=dict)
+    bad_rows: dict[str, list[BadRow]] = field(default_factory=dict)
+    _good_tenants: ir.Table | None = None
+    _found: dict[str, _Found | None] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises SourceError if any table that is there breaks the contract. Reads no rows."""
+        for table in SOURCE_TABLES.values():
+            self._find(table)
+
+    def is_mapped(self, table: SourceTable) -> bool:
+        return self._find(table) is not None
+
+    def has_column(self, table: SourceTable, column: str) -> bool:
+        found = self._find(table)
+        return found is not None and column in found.mapped
+
+    def read(
+        self, table: SourceTable, columns: Sequence[str] | None = None, parts: Sequence[Predicate] = ()
+    ) -> ir.Table | None:
+        """The good rows of a logical table; None where it is not mapped.
+
+        columns: those to bring along (default all; the key, the required ones and the creation always come). parts:
+        predicates that exclude each other, each served by an index of its own; their union is read (default every row).
+        Rows that share a key with those read come along too, so that the row that stays is the same in every run.
+        """
+        found = self._find(table)
+        if found is None:
+            return None
+        if table is not TENANTS and self._good_tenants is None:
+            self.read(TENANTS)
+        names = [c.name for c in table.columns if columns is None or c.required or c.name in (*table.key, *columns)]
+        loaded = self.connector.load(_union([found.rows(names, part) for part in parts or (None,)]))
+        if parts and not found.has_unique_key and all(name in found.mapped for name in table.key):
+            loaded = self._with_rows_of_same_key(found, names, loaded, parts)
+        good = self._set_bad_rows_apart(found, names, loaded)
+        self.rows_read[table.name] = loaded.count().execute()
+        if table is TENANTS:
+            self._good_tenants = good
+        return good
+
+    def check_share(self, max_bad_share: float) -> None:
+        """Raises TooManyBadRows if any table had 10 or more bad rows and more than this share of the rows read."""
+        counts = {name: len(rows) for name, rows in self.bad_rows.items()}
+        over = [
+            f"{name}: {bad} of {self.rows_read[name]} rows ({bad / self.rows_read[name]:.1%})"
+            for name, bad in counts.items()
+            if bad >= MIN_BAD_ROWS_TO_FAIL and bad > max_bad_share * self.rows_read[name]
+        ]
+        if over:
+            raise TooManyBadRows(
+                f"more than {max_bad_share:.1%} of the rows read are bad: {'; '.join(over)}; nothing was computed, see"
+                " health.quarantined_rows for the rows and their reasons"
+            )
+
+    def _find(self, table: SourceTable) -> _Found | None:
+        if table.name not in self._found:
+            self._found[table.name] = self._looked_up(table)
+        return self._found[table.name]
+
+    def _looked_up(self, table: SourceTable) -> _Found | None:
+        place = self.mapping.place(table)
+        relation = self.connector.relation(place) if place else None
+        if place is None or relation is None:
+            if place is not None and (table.required or place.is_named):
+                raise SourceError(
+                    f"source table {table.name}: was looked for as {place}, but there is no such table;"
+                    " check HEALTH_SOURCE_URL and HEALTH_SOURCE_MAPPING"
+                )
+            return None
+        mapped = mapped_columns(table, place, relation)
+        has_key = all(name in mapped for name in table.key)
+        unique = has_key and self.connector.is_unique(place, [mapped[name] for name in table.key])
+        return _Found(table, relation, mapped, unique)
+
+    def _with_rows_of_same_key(
+        self, found: _Found, names: list[str], loaded: ir.Table, parts: Sequence[Predicate]
+    ) -> ir.Table:
+        (key,) = found.table.key
+
+        def same_key_elsewhere(rows: ir.Table) -> ir.BooleanValue:
+            read = reduce(lambda a, b: a | b, (part(rows).fill_null(False) for part in parts))
+            keys = _union([rows.filter(part(rows)).select(key) for part in parts])
+            return ~read & rows[key].isin(keys.filter(keys[key].notnull() & (keys[key] != ""))[key])
+
+        others = self.connector.load(found.rows(names, same_key_elsewhere))
+        return loaded.union(others, distinct=False) if others.count().execute() else loaded
+
+    def _set_bad_rows_apart(self, found: _Found, names: list[str], loaded: ir.Table) -> ir.Table:
+        table = found.table
+        engine = self.connector.engine
+        faulty = loaded.mutate(reason=row_fault(table, loaded, self._good_tenants, self.clock))
+        if found.has_unique_key or not all(name in found.mapped for name in table.key):
+            repeated = None
+        else:
+            fault_free = faulty.filter(faulty.reason.isnull())
+            repeated = engine.create_table(_fresh("repeated"), duplicate_keys(table, fault_free), temp=True)
+        is_suspect = faulty.reason.notnull()
+        if repeated is not None:
+            is_suspect |= _key_in(table, faulty, repeated)
+        suspects = faulty.filter(is_suspect)
+        if not suspects.count().execute():
+            return loaded
+        complete = self._complete_rows(found, names, suspects)
+        judged = engine.create_table(_fresh("judged"), self._judged(table, complete), temp=True)
+        self._record(table, judged)
+        innocent = faulty.filter(~is_suspect).drop("reason")
+        if repeated is None:
+            return innocent
+        staying = judged.filter(judged.reason.isnull() & _key_in(table, judged, repeated)).select(names)
+        return innocent.union(staying, distinct=False)
+
+    def _complete_rows(self, found: _Found, names: list[str], suspects: ir.Table) -> ir.Table:
+        """The suspects with all their columns: read again where only some columns were read at first."""
+        if set(found.mapped) <= set(names):
+            return suspects.drop("reason")
+        creation = found.table.creation
+        instants = [value for value in suspects.select(creation).distinct().to_pyarrow()[creation].to_pylist()]
+        known = [value for value in instants if value is not None]
+
+        def same_instant(rows: ir.Table) -> ir.BooleanValue:
+            column = rows[creation]
+            if len(known) > _MOST_INSTANTS_LISTED:
+                listed = (column >= at(column, min(known))) & (column <= at(column, max(known)))
+            else:
+                listed = column.isin([at(column, value) for value in known]) if known else ibis.literal(False)
+            beyond = (column > at(column, datetime.fromisoformat(LATEST_INSTANT))) | (
+                column < at(column, datetime.fromisoformat(EARLIEST_INSTANT))
+            )
+            return listed | beyond | column.isnull()
+
+        again = self.connector.load(found.rows([c.name for c in found.table.columns], same_instant))
+        read = suspects.drop("reason").distinct()
+        same = [again[name].identical_to(read[name]) for name in names]
+        return again.semi_join(read, same)
+
+    def _judged(self, table: SourceTable, rows: ir.Table) -> ir.Table:
+        judged = rows.mutate(reason=row_fault(table, rows, self._good_tenants, self.clock))
+        keyed = judged.reason.isnull() & has_key(table, judged)
+        ranked = judged.filter(keyed).mutate(rank=rank_among_duplicates(table, judged.filter(keyed)))
+        of_key = ranked.mutate(reason=ibis.cases((ranked["rank"] > 0, DUPLICATE), else_=ibis.null("string")))
+        return judged.filter(~keyed).union(of_key.drop("rank"), distinct=False)
+
+    def _record(self, table: SourceTable, judged: ir.Table) -> None:
+        bad = judged.filter(judged.reason.notnull()).to_pyarrow().to_pylist()
+        if not bad:
+            return
+        seen: Counter[str] = Counter()
+        records = []
+        for row in bad:
+            reason = row.pop("reason")
+            text = json.dumps({name: _json_value(value) for name, value in row.items()}, ensure_ascii=False)
+            identity = json.dumps([table.name, text, seen[text]], ensure_ascii=False)
+            seen[text] += 1
+            digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            records.append(BadRow(digest, table.name, _row_key(table, row), reason, text))
+        self.bad_rows[table.name] = records
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A logical table that is there: its relation, contract column -> physical column, and whether its key is unique."""
+
+    table: SourceTable
+    relation: Relation
+    mapped: dict[str, str]
+    has_unique_key: bool
+
+    def rows(self, names: list[str], where: Predicate | None) -> ir.Table:
+        return logical_rows(self.table, self.relation, self.mapped, names, where)
+
+
+def _union(tables: list[ir.Table]) -> ir.Table:
+    return tables[0] if len(tables) == 1 else ibis.union(*tables, distinct=False)
+
+
+def _key_in(table: SourceTable, rows: ir.Table, keys: ir.Table) -> ir.BooleanValue:
+    """Whether the row is fault-free so far and its key is among the keys."""
+    if len(table.key) == 1:
+        inside = rows[table.key[0]].isin(keys[table.key[0]])
+    else:
+        parts = [rows[name].cast("string") for name in table.key]
+        inside = _joined(parts).isin(_joined([keys[name].cast("string") for name in table.key]))
+    return rows.reason.isnull() & has_key(table, rows) & inside
+
+
+def _joined(parts: list[ir.StringValue]) -> ir.StringValue:
+    """Parts as one text that no other parts give: each with its length before it."""
+    return reduce(lambda a, b: a + b, (part.length().cast("string") + ":" + part for part in parts))
+
+
+def _fresh(name: str) -> str:
+    return ibis.util.gen_name(name)
+
+
+def _row_key(table: SourceTable, row: dict[str, Any]) -> str | None:
+    parts = [_json_value(row.get(name)) for name in table.key]
+    return None if any(part is None for part in parts) else "|".join(str(part) for part in parts)
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        if value == datetime.fromisoformat(LATEST_INSTANT):
+            return "infinity"
+        if value == datetime.fromisoformat(EARLIEST_INSTANT):
+            return "-infinity"
+        return value.isoformat() + "+00:00"
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,61 @@
+"""What a run of any system needs, resolved once: URLs, policy, mapping, calendar and the run's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from health_pipeline.days import Calendar
+from health_pipeline.policy.load import load_policy
+from health_pipeline.policy.model import Policy
+from health_pipeline.sources.connect import connect
+from health_pipeline.sources.mapping import Mapping, load_mapping
+from health_pipeline.sources.reader import SourceReader
+from health_pipeline.settings import Settings
+from health_pipeline.warehouse.records import record_bad_rows
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run. clock: the instant after which no fact can lie, UTC."""
+
+    run_id: str
+    clock: datetime
+    source_url: str
+    warehouse_url: str
+    mapping: Mapping
+    policy: Policy
+    calendar: Calendar
+    max_bad_share: float
+
+    @classmethod
+    def of(cls, settings: Settings, source_url: str, warehouse_url: str, run_id: str, clock: datetime) -> RunContext:
+        """Raises PolicyError or MappingError for a file that is refused."""
+        return cls(
+            run_id=run_id,
+            clock=clock,
+            source_url=source_url,
+            warehouse_url=warehouse_url,
+            mapping=load_mapping(settings.source_mapping),
+            policy=load_policy(settings.policy),
+            calendar=settings.calendar,
+            max_bad_share=settings.max_bad_share,
+        )
+
+    @contextmanager
+    def reading(self) -> Iterator[SourceReader]:
+        """A reader of one snapshot of the source, checked against the contract. Its bad rows are recorded at the end,
+        also when the run fails over them."""
+        connector = connect(self.source_url)
+        reader = SourceReader(connector, self.mapping, self.clock)
+        try:
+            reader.check()
+            try:
+                yield reader
+            finally:
+                bad = [row for rows in reader.bad_rows.values() for row in rows]
+                record_bad_rows(self.warehouse_url, bad, self.run_id, self.clock)
+        finally:
+            connector.close()

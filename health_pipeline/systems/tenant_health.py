@@ -1,0 +1,218 @@
+"""Tenant health for a range of days: read the source once, compute the whole range, write it in one transaction.
+
+Rule: tenant-health.md. The range gives exactly the rows of its days run one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+
+from health_pipeline.days import DayRange, merged
+from health_pipeline.metrics.adoption import feature_adoption
+from health_pipeline.metrics.usage import LOGIN, WINDOW_DAYS, UsageInputs, usage_metrics
+from health_pipeline.scoring.peer_benchmarks import peer_benchmarks
+from health_pipeline.scoring.profiles import tenant_profiles
+from health_pipeline.scoring.tenant_health import KEYS, tenant_health_scores
+from health_pipeline.sources import contract
+from health_pipeline.sources.logical import Predicate, at
+from health_pipeline.sources.reader import SourceReader
+from health_pipeline.systems.context import RunContext
+from health_pipeline.tables import tenant_health as tables
+from health_pipeline.tables.declare import Table
+from health_pipeline.tables.frames import as_arrow, as_frame, validated
+from health_pipeline.warehouse.records import record_policy
+from health_pipeline.warehouse.writer import writing
+
+_ROWS_PER_BATCH = 500_000
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What a run found out about its source, by table or key: counts only."""
+
+    rows_read: dict[str, int]
+    bad_rows: dict[str, int]
+    unmapped_tables: list[str]
+    unknown_event_types: dict[str, int]
+    untracked_features: dict[str, int]
+    cases_judged_by_status: int
+
+
+@dataclass(frozen=True)
+class TenantHealth:
+    """The computed range. Small tables are frames; feature_adoption, the large one, stays in the engine."""
+
+    days: DayRange
+    frames: dict[str, pd.DataFrame]
+    adoption: ir.Table
+    facts: SourceFacts
+    rows_written: dict[str, int] = field(default_factory=dict)
+
+
+def run_tenant_health(context: RunContext, days: DayRange, names: frozenset[str]) -> TenantHealth:
+    """Compute the range and replace it in the named tables, all in one transaction.
+
+    Raises UserError for anything a user has to mend; then nothing was written but records of bad rows.
+    """
+    with context.reading() as reader:
+        result = compute_tenant_health(reader, context, days)
+        chosen = [table for table in tables.TENANT_HEALTH_TABLES if table.name in names]
+        record_policy(context.warehouse_url, context.policy.tenant_health, context.clock)
+        with writing(context.warehouse_url, chosen) as writer:
+            for table in chosen:
+                result.rows_written[table.name] = writer.replace(table, days, _validated_rows(result, table))
+        return result
+
+
+def _validated_rows(result: TenantHealth, table: Table) -> Iterator[pa.Table]:
+    """The table's rows in batches, each validated before it is handed to the writer."""
+    if table is not tables.FEATURE_ADOPTION:
+        yield as_arrow(table, validated(table, result.frames[table.name]))
+        return
+    per_day = max(1, int(result.adoption.count().execute()) // len(result.days))
+    for piece in result.days.chunks(max(1, _ROWS_PER_BATCH // per_day)):
+        rows = result.adoption.filter(result.adoption.metric_date.between(piece.first, piece.last))
+        yield as_arrow(table, validated(table, as_frame(table, rows.to_pyarrow())))
+
+
+def compute_tenant_health(reader: SourceReader, context: RunContext, days: DayRange) -> TenantHealth:
+    """Everything of the range, from one snapshot of the source. Raises TooManyBadRows before anything is computed."""
+    policy = context.policy.tenant_health
+    inputs, entitlements = _read(reader, context, days)
+    reader.check_share(context.max_bad_share)
+    tenants = inputs.tenants.to_pandas()
+    lagged = days.shifted(-policy.trend.lag_days)
+    figures, adoptions = [], []
+    for piece in merged(lagged, days):
+        adoption = reader.connector.engine.create_table(
+            ibis.util.gen_name("adoption"),
+            feature_adoption(inputs.tenants, inputs.events, entitlements, policy.category_of, context.calendar, piece),
+            temp=True,
+        )
+        adoptions.append(adoption)
+        figures.append(_figures(usage_metrics(inputs, context.calendar, piece), adoption))
+    all_figures = pd.concat(figures).merge(tenants[["tenant_id", "alert_level"]], on="tenant_id", how="left")
+    usage = _of_days(all_figures, days)
+    scores = tenant_health_scores(all_figures, days, policy)
+    profiles = tenant_profiles(usage[KEYS], tenants, policy.peers.rules)
+    frames = {
+        tables.TENANT_PROFILES: profiles,
+        tables.USAGE_METRICS: usage,
+        tables.TENANT_HEALTH_SCORES: scores,
+        tables.PEER_BENCHMARKS: peer_benchmarks(_peers(profiles, scores, usage), policy.peers.rules),
+    }
+    return TenantHealth(
+        days=days,
+        frames={table.name: as_frame(table, frame) for table, frame in frames.items()},
+        adoption=adoptions[-1],
+        facts=_facts(reader, context, days, inputs),
+    )
+
+
+def _read(reader: SourceReader, context: RunContext, days: DayRange) -> tuple[UsageInputs, ir.Table | None]:
+    tenants = reader.read(contract.TENANTS)
+    users = reader.read(contract.USERS, columns=["deactivated_at"])
+    events = reader.read(contract.EVENTS, columns=["feature_key"], parts=_event_parts(reader, context, days))
+    assert tenants is not None and users is not None and events is not None  # required tables; check() has seen them
+    inputs = UsageInputs(
+        tenants=tenants,
+        users=users,
+        events=events,
+        cases=reader.read(contract.CASES),
+        campaigns=reader.read(contract.CAMPAIGNS),
+        campaign_assignments=reader.read(contract.CAMPAIGN_ASSIGNMENTS),
+        support_tickets=reader.read(contract.SUPPORT_TICKETS),
+    )
+    return inputs, reader.read(contract.FEATURE_ENTITLEMENTS)
+
+
+def _event_parts(reader: SourceReader, context: RunContext, days: DayRange) -> list[Predicate]:
+    """Which events a run reads: all of the range's days, the logins of the windows before, every use of a feature
+    before that, and what can only be bad (no instant, or one after the run's clock)."""
+    lag = context.policy.tenant_health.trend.lag_days
+    start, end = context.calendar.start(days.first), context.calendar.end(days.last)
+    window_start = context.calendar.end(days.first - timedelta(days=lag + WINDOW_DAYS))
+    has_features = reader.has_column(contract.EVENTS, "feature_key")
+
+    def used(rows: ir.Table) -> ir.BooleanValue:
+        return rows.feature_key.notnull() & (rows.feature_key != "") if has_features else ibis.literal(False)
+
+    def between(rows: ir.Table, first: datetime, last: datetime) -> ir.BooleanValue:
+        return (rows.occurred_at >= at(rows.occurred_at, first)) & (rows.occurred_at < at(rows.occurred_at, last))
+
+    def on_days(rows: ir.Table) -> ir.BooleanValue:
+        return between(rows, start, end)
+
+    def in_windows(rows: ir.Table) -> ir.BooleanValue:
+        wanted = (rows.event_type == LOGIN) | rows.event_type.isnull() | (rows.event_type == "") | used(rows)
+        return between(rows, window_start, start) & wanted
+
+    def uses_before(rows: ir.Table) -> ir.BooleanValue:
+        return (rows.occurred_at < at(rows.occurred_at, window_start)) & used(rows)
+
+    def after_clock(rows: ir.Table) -> ir.BooleanValue:
+        return rows.occurred_at > at(rows.occurred_at, context.clock)
+
+    def undated(rows: ir.Table) -> ir.BooleanValue:
+        return rows.occurred_at.isnull()
+
+    parts: list[Predicate] = [on_days, in_windows, after_clock, undated]
+    return [*parts, uses_before] if has_features else parts
+
+
+def _figures(usage: ir.Table, adoption: ir.Table) -> pd.DataFrame:
+    """usage_metrics with adopted_features, in the types of their declarations."""
+    frame = as_frame(tables.USAGE_METRICS, usage.to_pyarrow())
+    adopted = adoption.group_by(KEYS).agg(adopted_features=adoption.is_adopted.sum()).to_pandas()
+    adopted["metric_date"] = pd.to_datetime(adopted["metric_date"]).astype("datetime64[us]")
+    merged_frame = frame.merge(adopted, on=KEYS, how="left")
+    merged_frame["adopted_features"] = merged_frame["adopted_features"].fillna(0).astype("Int64")
+    return merged_frame
+
+
+def _of_days(frame: pd.DataFrame, days: DayRange) -> pd.DataFrame:
+    inside = frame["metric_date"].between(pd.Timestamp(days.first), pd.Timestamp(days.last))
+    return frame[inside].reset_index(drop=True)
+
+
+def _peers(profiles: pd.DataFrame, scores: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:
+    """The input of peer_benchmarks: a tenant's attributes and its seven metrics."""
+    ratio = usage["active_users"].astype("Float64") / usage["total_users"].mask(usage["total_users"] == 0).astype("Float64")
+    peers = profiles.merge(scores.drop(columns="alert_level"), on=KEYS, validate="one_to_one")
+    return peers.merge(usage[KEYS].assign(active_user_ratio=ratio), on=KEYS, validate="one_to_one")
+
+
+def _facts(reader: SourceReader, context: RunContext, days: DayRange, inputs: UsageInputs) -> SourceFacts:
+    events = inputs.events
+    day = context.calendar.day_index(events.occurred_at, days)
+    on_days = events.filter(day.between(0, len(days) - 1))
+    unknown = on_days.filter(~on_days.event_type.isin(sorted(contract.KNOWN_EVENT_TYPES)))
+    tracked = list(context.policy.tenant_health.category_of)
+    untracked = on_days.filter(on_days.feature_key.notnull() & ~on_days.feature_key.isin(tracked))
+    cases = inputs.cases
+    return SourceFacts(
+        rows_read=dict(reader.rows_read),
+        bad_rows={name: len(rows) for name, rows in reader.bad_rows.items()},
+        unmapped_tables=[table.name for table in contract.SOURCE_TABLES.values() if not reader.is_mapped(table)],
+        unknown_event_types=_counts(unknown, "event_type"),
+        untracked_features=_counts(untracked, "feature_key"),
+        cases_judged_by_status=0 if cases is None else int(cases.filter(cases.sla_due_at.isnull()).count().execute()),
+    )
+
+
+def _counts(rows: ir.Table, column: str) -> dict[str, int]:
+    counted = rows.group_by(column).agg(rows=rows.count()).to_pyarrow().to_pylist()
+    return {row[column]: row["rows"] for row in sorted(counted, key=lambda row: row[column])}
+
+
+def risk_counts(scores: pd.DataFrame, day: date) -> dict[str, int]:
+    """How many tenants have each risk level on the day; `unscored` for those without one."""
+    levels = scores.loc[scores["metric_date"] == pd.Timestamp(day), "risk_level"].fillna("unscored")
+    return {level: int((levels == level).sum()) for level in (*tables.RISK_LEVELS, "unscored")}
