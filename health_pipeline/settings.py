@@ -49,7 +49,9 @@ class Settings:
                 f"{first} lies before the first partition {self.start_date}; start there or set HEALTH_START_DATE"
             )
         if last > newest:
-            raise SettingError(f"{last} is not over yet in {self.timezone}; the newest day that can be computed is {newest}")
+            raise SettingError(
+                f"{last} is not over yet in {self.timezone}; the newest day that can be computed is {newest}"
+            )
         return DayRange(first, last)
 
 
@@ -82,7 +84,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 def parsed_date(name: str, value: str) -> date:
     """A date written YYYY-MM-DD. Raises SettingError with the name of the setting or argument."""
     try:
-        return datetime.strptime(value, "%Y-%m-%d").date()
+        return date.fromisoformat(value)
     except ValueError as error:
         raise SettingError(f"{name} must be a date such as 2024-01-31, but is {value!r}") from error
 

@@ -71,9 +71,7 @@ class Activity:
     feedback_at: TimeArray
 
 
-def events(
-    rng: np.random.Generator, window: Window, tenants: Tenants, users: Users, features: Features
-) -> Activity:
+def events(rng: np.random.Generator, window: Window, tenants: Tenants, users: Users, features: Features) -> Activity:
     """What every user does in the window."""
     sessions = rng.poisson(_session_rates(rng, window, tenants, users))
     user, day = np.divmod(np.repeat(np.arange(sessions.size), sessions.ravel()), window.days)
@@ -112,14 +110,14 @@ def _session_rates(rng: np.random.Generator, window: Window, tenants: Tenants, u
     habit = pick(rng, [each[1] for each in _HABITS], size)
     names = [each[0] for each in _HABITS]
     first, last = np.array([each[2:] for each in _HABITS], dtype=np.float32)[habit].T
-    rates = first[:, None] + (last - first)[:, None] * (day / max(window.days - 1, 1))
+    rates: FloatArray = first[:, None] + (last - first)[:, None] * (day / max(window.days - 1, 1))
     # No activity from `off` up to `on`, for those who stop or pause.
     off = np.where(np.isin(habit, (names.index("stops"), names.index("pauses"))), rng.uniform(0.2, 1, size), 2.0)
     on = np.where(habit == names.index("pauses"), off + rng.uniform(0.08, 0.3, size), 4.0)
     rates *= (day < (off * window.days)[:, None]) | (day >= (on * window.days)[:, None])
     odd_week = ((day + rng.integers(14, size=(size, 1))) // 7) % 2 == 1
     rates *= ~(odd_week & (habit == names.index("every_other_week"))[:, None])
-    rates *= tenants.activity.astype(np.float32)[users.tenant]
+    rates *= tenants.activity[users.tenant]
     rates *= (np.array([tier[2] for tier in TIERS])[users.tier] * rng.uniform(0.6, 1.4, size))[:, None]
     born, gone = window.day_of(users.created, 0), window.day_of(users.gone, window.days)
     rates *= (day > born[:, None]) & (day < gone[:, None])
@@ -127,7 +125,7 @@ def _session_rates(rng: np.random.Generator, window: Window, tenants: Tenants, u
 
 
 def _event_types(rng: np.random.Generator, users: Users, user: IntArray, order: IntArray) -> IntArray:
-    """Type of each event: the login first, then a mix in which each power user has a kind of thing that it makes most."""
+    """Type of each event: the login first, then a mix; a power user has a kind of thing that it makes most."""
     size = len(user)
     weights = np.array([weight for _, weight, _ in _EVENT_TYPES])
     weights[_LOGIN] = 0

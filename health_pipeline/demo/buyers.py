@@ -69,13 +69,12 @@ def plan_customers(rng: np.random.Generator, window: Window, tenants: Tenants, u
     expected = _CUSTOMERS_PER_TENANT * np.sqrt(tenants.size) * sells * np.clip(years, 0.1, 1)
     tenant = np.repeat(np.arange(len(sells)), rng.poisson(expected))
     size, end = len(tenant), np.fmin(tenants.deactivated[tenant], window.end)
-    begin = np.maximum(tenants.created[tenant], window.end - span(np.array(float(_CUSTOMER_HISTORY_DAYS))))
+    begin: TimeArray = np.maximum(tenants.created[tenant], window.end - span(np.array(float(_CUSTOMER_HISTORY_DAYS))))
     created = begin + span((end - begin) / np.timedelta64(1, "D") * rng.random(size) ** 1.5)
-    left = (end - np.maximum(created, window.start)) / np.timedelta64(1, "D")
+    last: TimeArray = np.maximum(created, window.start)
+    left = (end - last) / np.timedelta64(1, "D")
     leaves = rng.random(size) < 0.03
-    deactivated = np.where(
-        leaves, np.maximum(created, window.start) + span(left * rng.uniform(0.1, 1, size)), NEVER
-    )
+    deactivated = np.where(leaves, last + span(left * rng.uniform(0.1, 1, size)), NEVER)
     rep = users.first[tenant] + rng.integers(np.minimum(tenants.users[tenant], 4))
     ids = numbered("cus-", np.arange(1, size + 1), 5)
     table = as_table(
@@ -124,7 +123,8 @@ def _belongs(
     size, total = len(story), float(_ORDER_HISTORY_DAYS)
 
     def told(name: str) -> BoolArray:
-        return story == _STORY_NAMES.index(name)
+        is_told: BoolArray = story == _STORY_NAMES.index(name)
+        return is_told
 
     stop = np.where(told("dying"), total - rng.uniform(5, 220, size), np.inf)
     back = total - rng.uniform(2, 70, size)
@@ -132,9 +132,7 @@ def _belongs(
     most = np.select([told("one_time"), told("never_ordered")], [1.0, 0.0], np.inf)
     off_season = (day + rng.uniform(0, 365, size)[customer]) % 365 > _SEASON_DAYS
     in_gap = (day >= gap_start[customer]) & (day < back[customer])
-    return (
-        (day < stop[customer]) & ~in_gap & (number < most[customer]) & ~(off_season & told("seasonal")[customer])
-    )
+    return (day < stop[customer]) & ~in_gap & (number < most[customer]) & ~(off_season & told("seasonal")[customer])
 
 
 def _order_table(
@@ -151,9 +149,7 @@ def _order_table(
     needed = rng.gamma(3, 0.6, size)  # days to deliver
     delivered = before(np.where(cancelled, NEVER, ordered + span(needed)), limit)
     underway = np.where(needed > 1.5, _SHIPPED, _PENDING)
-    status = np.select(
-        [cancelled, np.isnat(delivered)], [_CANCELLED, underway], pick(rng, _DELIVERED_SHARES, size)
-    )
+    status = np.select([cancelled, np.isnat(delivered)], [_CANCELLED, underway], pick(rng, _DELIVERED_SHARES, size))
     basket = rng.lognormal(6.0, 0.9, len(customers.story))[customer] * rng.normal(1, 0.12, size).clip(0.5)
     turn = _ORDER_HISTORY_DAYS - rng.uniform(30, 120, len(customers.story))[customer]
     shrunk = (customers.story[customer] == _STORY_NAMES.index("shrinking")) & (day > turn)

@@ -19,9 +19,7 @@ from health_pipeline.demo.sampling import (
     masked,
     numbered,
     pick,
-    ranges,
     span,
-    time_of_day,
     words,
 )
 from health_pipeline.demo.tenants import Tenants
@@ -62,6 +60,7 @@ def plan_users(rng: np.random.Generator, window: Window, tenants: Tenants) -> Us
     ids = numbered("usr-", np.arange(1, size + 1), 6)
     starts = rng.integers(1_000_000, size=len(first))[tenant]
     full_names, local_parts = names.person_names(starts, np.arange(size) - first[tenant])
+    # The reserved domain `.example`: no mail can reach anybody.
     email = pc.binary_join_element_wise(local_parts, words(tenants.slugs, tenant), "@")
     email = pc.binary_join_element_wise(email, "example", ".")
     email = pc.if_else(pa.array(rng.random(size) < _BLANK_EMAIL), " ", email)
@@ -90,29 +89,31 @@ def _lifetimes(
     size, fate, begin = len(tenant), tenants.fate[tenant], tenants.created[tenant]
     end = np.fmin(tenants.deactivated[tenant], window.end)
     joins = rng.random(size) < np.array([each.joining for each in FATES])[fate]
-    low = np.where(joins, np.maximum(begin, window.start), begin)
+    low: TimeArray = np.where(joins, np.maximum(begin, window.start), begin)
     high = np.where(joins | (begin >= window.start), end, window.start)
     # Within a brand-new tenant most people come in its first days.
     share = np.where(begin >= window.start, rng.random(size) ** 2, rng.random(size))
     created = low + span((high - low) / np.timedelta64(1, "D") * share)
     leaves = rng.random(size) < np.array([each.leaving for each in FATES])[fate]
-    last = np.maximum(created, window.start)
+    last: TimeArray = np.maximum(created, window.start)
     left = (end - last) / np.timedelta64(1, "D")
     deactivated = np.where(leaves, last + span(left * rng.uniform(0.2, 1.0, size)), NEVER)
     return created, deactivated
 
 
 def onboarding_tasks(rng: np.random.Generator, window: Window, tenants: Tenants, users: Users) -> pa.Table:
-    """`onboarding_tasks`: a tenant starts its programme on a day in the window; users get their tasks then or when they join."""
+    """`onboarding_tasks`: a tenant starts its programme on some day; users get their tasks then, or when they join."""
     opening = window.start + span(window.days * rng.uniform(0, 0.45, len(tenants.users)))
-    given = np.maximum(opening[users.tenant], users.created) + span(rng.uniform(0.001, 0.02, len(users.tenant)))
+    opened: TimeArray = np.maximum(opening[users.tenant], users.created)
+    given = opened + span(rng.uniform(0.001, 0.02, len(users.tenant)))
     limit = np.fmin(users.gone, window.end)
     user = np.flatnonzero((given < limit) & (rng.random(len(given)) < _IN_PROGRAMME))
     done = rng.binomial(_TASKS_PER_USER, np.array([tier[3] for tier in TIERS])[users.tier[user]])
     pace = rng.lognormal(0.8, 0.7, len(user))  # days per task
     user, step = np.repeat(user, _TASKS_PER_USER), np.tile(np.arange(_TASKS_PER_USER), len(user))
     done, pace = np.repeat(done, _TASKS_PER_USER), np.repeat(pace, _TASKS_PER_USER)
-    size, created, limit = len(user), given[user], limit[user]
+    size, limit = len(user), limit[user]
+    created = given[user]
     begun = (step < done) | ((step == done) & (rng.random(size) < 0.35))
     started = np.where(begun, created + span(pace * (step + rng.uniform(0, 0.5, size))), NEVER)
     started = before(started, limit)
@@ -151,7 +152,7 @@ def _last_touch(rng: np.random.Generator, started: TimeArray, completed: TimeArr
 def feedback(
     rng: np.random.Generator, window: Window, tenants: Tenants, users: Users, user: IntArray, submitted: TimeArray
 ) -> pa.Table:
-    """`feedback`: an answer for each `feedback_given` event, as good as the tenant's mood on that day and the person's."""
+    """`feedback`: an answer for each `feedback_given` event, as good as the tenant's mood then and the person's."""
     size, tenant = len(user), users.tenant[user]
     temper = rng.normal(0, 12, len(users.tenant))[user]
     mood: FloatArray = tenants.mood[tenant, window.day_of(submitted, 0)]

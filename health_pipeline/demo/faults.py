@@ -1,7 +1,7 @@
-"""The deliberate bad rows of the demo: a handful that the pipeline has to quarantine (source-contract.md, What bad input gets).
+"""The deliberate bad rows of the demo, for the pipeline to quarantine (source-contract.md, What bad input gets).
 
-Each is a copy of a good row with one fault of the kind that real applications have. There are fewer than 10 per table, so that
-they never make a run fail, and all of them load into the DDL: only `events` has no key, so only it has duplicates.
+Each is a copy of a good row with one fault of the kind that real applications have. There are fewer than 10 per table,
+so that they never make a run fail, and all of them load into the DDL: duplicates only in `events`, which has no key.
 """
 
 import datetime

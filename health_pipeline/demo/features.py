@@ -9,12 +9,10 @@ from health_pipeline.demo.contract import as_table
 from health_pipeline.demo.fates import FATES
 from health_pipeline.demo.sampling import (
     NEVER,
-    FloatArray,
     IntArray,
     TimeArray,
     Window,
     before,
-    ranges,
     span,
     time_of_day,
     words,
@@ -45,13 +43,13 @@ _DISABLED_SHARE, _ENABLED_AGAIN_SHARE = 0.04, 0.3
 
 @dataclass(frozen=True)
 class Features:
-    """Features by tenant: `ranking` orders the catalogue by liking, `used` says how many of it are in use on which day."""
+    """Features by tenant: `ranking` orders the catalogue by liking, `used` says how many are in use on which day."""
 
     ranking: IntArray
-    used: FloatArray  # row per tenant, column per day
+    used: IntArray  # row per tenant, column per day
 
     def draw(self, rng: np.random.Generator, tenant: IntArray, day: IntArray) -> IntArray:
-        """A feature (index into all keys, tracked ones first) for each use, favourites most often; -1 if none is in use."""
+        """A feature for each use, favourites most often: index into all keys, tracked ones first; -1 without one."""
         limit = self.used[tenant, day]
         rank = np.floor(limit * rng.random(len(tenant)) ** 1.6).astype(np.int64)
         feature = np.where(limit >= 1, self.ranking[tenant, rank], -1)
@@ -64,7 +62,7 @@ def plan_features(rng: np.random.Generator, tenants: Tenants) -> Features:
     """Each tenant's liking of the features, and the growth of their number that its fate has."""
     count, total = len(tenants.fate), len(TRACKED_FEATURES)
     liking = np.arange(total) + rng.normal(0, 3.5, (count, total))
-    first, last = (np.array([fate.features for fate in FATES])[tenants.fate] + rng.integers(-2, 3, (count, 1))).T
+    first, last = (np.array([fate.features for fate in FATES])[tenants.fate] + rng.integers(-3, 3, (count, 1))).T
     empty = tenants.users == 0
     first, last = (np.where(empty, 0, np.clip(number, 1, total)) for number in (first, last))
     days = tenants.activity.shape[1]
@@ -80,14 +78,16 @@ def entitlements(rng: np.random.Generator, window: Window, tenants: Tenants, fea
     unused = first_use == days
     tenant, rank = np.nonzero(~unused | (rng.random(unused.shape) < 0.4))
     day = np.where(unused, 0, first_use)[tenant, rank]
-    start = window.start + day.astype("timedelta64[D]") + np.where(day > 0, time_of_day(rng, len(day)), span(np.zeros(1)))
+    start = (
+        window.start + day.astype("timedelta64[D]") + np.where(day > 0, time_of_day(rng, len(day)), span(np.zeros(1)))
+    )
     enabled = np.maximum(start, tenants.created[tenant])
     limit = np.fmin(tenants.deactivated[tenant], window.end)
     there = enabled < limit
     tenant, rank, enabled, limit = tenant[there], rank[there], enabled[there], limit[there]
     ends = rng.random(len(tenant)) < _DISABLED_SHARE
     left = (limit - enabled) / np.timedelta64(1, "D")
-    disabled = np.where(ends, enabled + span(left * rng.uniform(0.1, 0.95, len(tenant))), NEVER)
+    disabled: TimeArray = np.where(ends, enabled + span(left * rng.uniform(0.1, 0.95, len(tenant))), NEVER)
     again = disabled + span(rng.uniform(3, 20, len(tenant)))
     returns = (rng.random(len(tenant)) < _ENABLED_AGAIN_SHARE) & ~np.isnat(before(again, limit))
     everyone = np.concatenate([tenant, tenant[returns]])

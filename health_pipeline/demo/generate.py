@@ -19,12 +19,14 @@ from health_pipeline.demo.work import campaigns, cases, support_tickets
 def generate(*, tenants: int, days: int, seed: int, last_day: datetime.date) -> dict[str, pa.Table]:
     """The demo application's data: a table for each logical table of source-contract.md, in its order.
 
-    `tenants` customer organisations with `days` UTC days of facts, the newest of them `last_day`; orders reach back up to two
-    years, and tenants, users and customers may be older still. The same arguments give the same bytes. A few bad rows are
-    there on purpose (faults.py). Raises ValueError for fewer than one tenant or day, or a negative seed.
+    `tenants` customer organisations with `days` UTC days of facts, the newest of them `last_day`; orders reach back up
+    to two years, and tenants, users and customers may be older still. The same arguments give the same bytes. A few bad
+    rows are there on purpose (faults.py). Raises ValueError for fewer than one tenant or day, or a negative seed.
     """
     if tenants < 1 or days < 1 or seed < 0:
-        raise ValueError(f"needs at least one tenant and one day, and a seed of 0 or more: {tenants=}, {days=}, {seed=}")
+        raise ValueError(
+            f"needs at least one tenant and one day, and a seed of 0 or more: {tenants=}, {days=}, {seed=}"
+        )
     window = Window(last_day, days)
     # A stream of random numbers per subject, so that one that draws more leaves the others as they are.
     rng = iter(np.random.default_rng(seed).spawn(12))

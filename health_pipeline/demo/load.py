@@ -16,7 +16,7 @@ def load(
 ) -> None:
     """Replace `schema` of the database at `url` by the twelve tables of the source contract, filled with `tables`.
 
-    All of it is one transaction: readers see the old schema until the new one is complete, and a failure leaves the old one.
+    All of it is one transaction: a failure leaves the old schema as it was.
     `progress` hears the name and the number of rows of each table that has been loaded. Raises the driver's errors.
     """
     quoted = '"' + schema.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""Made-up names of companies, buyers and people. Mail addresses use the reserved domain `.example`, so no mail can arrive."""
+"""Made-up names of companies, buyers and people, put together from lists of words."""
 
 import unicodedata
 
@@ -10,40 +10,43 @@ from health_pipeline.demo.sampling import IntArray, words
 
 # fmt: off
 _PLACES = (
-    "Alder", "Amber", "Anker", "Ashford", "Birken", "Blue Heron", "Bright", "Brook", "Cedar", "Clear", "Copper", "Coral",
-    "Crest", "Dune", "Eastern", "Elm", "Falken", "Fern", "Fjäll", "Glen", "Granite", "Grün", "Harbor", "Hazel", "Hollow",
-    "Iron", "Juniper", "Kestrel", "Lake", "Larch", "Linden", "Lumière", "Maple", "Marlow", "Mill", "Moor", "Nordic", "North",
-    "Oak", "Onyx", "Orchard", "Pine", "Quarry", "Raven", "Ridge", "River", "Rosen", "Rowan", "Saffron", "Saint-Élan", "Silver",
-    "Sol", "Stone", "Swift", "Tal", "Thistle", "Umber", "Valley", "Wester", "Willow",
+    "Alder", "Amber", "Anker", "Ashford", "Birken", "Blue Heron", "Bright", "Brook", "Cedar", "Clear", "Copper",
+    "Coral", "Crest", "Dune", "Eastern", "Elm", "Falken", "Fern", "Fjäll", "Glen", "Granite", "Grün", "Harbor",
+    "Hazel", "Hollow", "Iron", "Juniper", "Kestrel", "Lake", "Larch", "Linden", "Lumière", "Maple", "Marlow",
+    "Mill", "Moor", "Nordic", "North", "Oak", "Onyx", "Orchard", "Pine", "Quarry", "Raven", "Ridge", "River",
+    "Rosen", "Rowan", "Saffron", "Saint-Élan", "Silver", "Sol", "Stone", "Swift", "Tal", "Thistle", "Umber",
+    "Valley", "Wester", "Willow",
 )
 _ENDINGS = (
-    "bridge", "field", "gate", "haven", "hill", "land", "mark", "point", "port", "stead", "view", "way", "well", "wick", "wood",
-    "works", "yard",
+    "bridge", "field", "gate", "haven", "hill", "land", "mark", "point", "port", "stead", "view", "way", "well",
+    "wick", "wood", "works", "yard",
 )
 _LEGAL_FORMS = ("Ltd", "GmbH", "Group", "Inc", "AB", "SA", "& Co", "Holding", "Partners", "B.V.", "Oy", "S.L.")
 _FIRST_NAMES = (
-    "Ada", "Agnieszka", "Aisha", "Akira", "Alejandro", "Amélie", "Anders", "Anna", "Antoine", "Ben", "Björn", "Camille", "Carla",
-    "Chen", "Chloé", "Clara", "Daniel", "David", "Diego", "Elena", "Emil", "Emma", "Fatima", "Felix", "Freja", "Giulia", "Grace",
-    "Hanna", "Hugo", "Ines", "Ingrid", "Isabel", "Ivan", "Jakob", "James", "Jin", "João", "Jonas", "José", "Julia", "Karim",
-    "Kofi", "Lars", "Laura", "Lea", "Leon", "Liam", "Lina", "Lucía", "Maja", "Marco", "Maria", "Marta", "Maya", "Mei", "Mikael",
-    "Mila", "Nadia", "Naomi", "Nils", "Noah", "Nora", "Olga", "Oliver", "Omar", "Oscar", "Paula", "Pedro", "Petra", "Priya",
-    "Rahul", "René", "Rosa", "Ruth", "Samuel", "Sara", "Sofia", "Søren", "Tara", "Theo", "Tomas", "Vera", "Viktor", "Wanda",
-    "Yara", "Yusuf", "Zoë", "Zuzana",
+    "Ada", "Agnieszka", "Aisha", "Akira", "Alejandro", "Amélie", "Anders", "Anna", "Antoine", "Ben", "Björn",
+    "Camille", "Carla", "Chen", "Chloé", "Clara", "Daniel", "David", "Diego", "Elena", "Emil", "Emma", "Fatima",
+    "Felix", "Freja", "Giulia", "Grace", "Hanna", "Hugo", "Ines", "Ingrid", "Isabel", "Ivan", "Jakob", "James",
+    "Jin", "João", "Jonas", "José", "Julia", "Karim", "Kofi", "Lars", "Laura", "Lea", "Leon", "Liam", "Lina",
+    "Lucía", "Maja", "Marco", "Maria", "Marta", "Maya", "Mei", "Mikael", "Mila", "Nadia", "Naomi", "Nils", "Noah",
+    "Nora", "Olga", "Oliver", "Omar", "Oscar", "Paula", "Pedro", "Petra", "Priya", "Rahul", "René", "Rosa", "Ruth",
+    "Samuel", "Sara", "Sofia", "Søren", "Tara", "Theo", "Tomas", "Vera", "Viktor", "Wanda", "Yara", "Yusuf", "Zoë",
+    "Zuzana",
 )
 _LAST_NAMES = (
-    "Abbott", "Almeida", "Andersen", "Bauer", "Beck", "Berg", "Bianchi", "Björklund", "Brandt", "Carter", "Castillo", "Costa",
-    "Dahl", "Dubois", "Eriksen", "Fabre", "Ferrari", "Fischer", "Fontaine", "Garcia", "Gómez", "Grant", "Haas", "Hansen",
-    "Hartmann", "Hughes", "Ibrahim", "Ivanova", "Jansen", "Jensen", "Kaya", "Keller", "Khan", "Kim", "Kovács", "Krüger",
-    "Larsen", "Laurent", "Lehmann", "Lindqvist", "López", "Lund", "Marchetti", "Martin", "Mendes", "Meyer", "Moreau", "Müller",
-    "Murphy", "Nakamura", "Nguyen", "Nielsen", "Novák", "Nowak", "Okafor", "Olsen", "Ortega", "Owens", "Park", "Patel", "Petrov",
-    "Pohl", "Quinn", "Ramos", "Reyes", "Richter", "Rossi", "Roy", "Santos", "Sato", "Schmidt", "Schulz", "Silva", "Singh",
-    "Sokolov", "Suzuki", "Tanaka", "Thomsen", "Torres", "Vargas", "Vidal", "Wagner", "Walsh", "Weber", "Wójcik", "Wolff",
-    "Yamada", "Zhang", "Zimmermann",
+    "Abbott", "Almeida", "Andersen", "Bauer", "Beck", "Berg", "Bianchi", "Björklund", "Brandt", "Carter",
+    "Castillo", "Costa", "Dahl", "Dubois", "Eriksen", "Fabre", "Ferrari", "Fischer", "Fontaine", "Garcia", "Gómez",
+    "Grant", "Haas", "Hansen", "Hartmann", "Hughes", "Ibrahim", "Ivanova", "Jansen", "Jensen", "Kaya", "Keller",
+    "Khan", "Kim", "Kovács", "Krüger", "Larsen", "Laurent", "Lehmann", "Lindqvist", "López", "Lund", "Marchetti",
+    "Martin", "Mendes", "Meyer", "Moreau", "Müller", "Murphy", "Nakamura", "Nguyen", "Nielsen", "Novák", "Nowak",
+    "Okafor", "Olsen", "Ortega", "Owens", "Park", "Patel", "Petrov", "Pohl", "Quinn", "Ramos", "Reyes", "Richter",
+    "Rossi", "Roy", "Santos", "Sato", "Schmidt", "Schulz", "Silva", "Singh", "Sokolov", "Suzuki", "Tanaka",
+    "Thomsen", "Torres", "Vargas", "Vidal", "Wagner", "Walsh", "Weber", "Wójcik", "Wolff", "Yamada", "Zhang",
+    "Zimmermann",
 )
 _TRADES = (
-    "Bakery", "Bistro", "Books", "Café", "Catering", "Deli", "Electrics", "Engineering", "Fine Foods", "Flooring", "Florist",
-    "Garage", "Garden Centre", "Hardware", "Hotel", "Interiors", "Joinery", "Kitchens", "Market", "Metalworks", "Optics",
-    "Pharmacy", "Roofing", "Sports", "Supplies", "Tools", "Trading", "Winery",
+    "Bakery", "Bistro", "Books", "Café", "Catering", "Deli", "Electrics", "Engineering", "Fine Foods", "Flooring",
+    "Florist", "Garage", "Garden Centre", "Hardware", "Hotel", "Interiors", "Joinery", "Kitchens", "Market",
+    "Metalworks", "Optics", "Pharmacy", "Roofing", "Sports", "Supplies", "Tools", "Trading", "Winery",
 )
 # fmt: on
 
@@ -73,7 +76,7 @@ def slugs(names: list[str]) -> list[str]:
 
 
 def person_names(start: IntArray, ordinal: IntArray) -> tuple[pa.Array, pa.Array]:
-    """Full names, and the local parts of their mail addresses; different for the ordinals of one start, up to about 7,800."""
+    """Full names and the local parts of their mail addresses; about 7,800 ordinals of a start differ."""
     combination = (start + ordinal * _STRIDE) % (len(_FIRST_NAMES) * len(_LAST_NAMES))
     last, first = np.divmod(combination, len(_FIRST_NAMES))
     full = pc.binary_join_element_wise(words(_FIRST_NAMES, first), words(_LAST_NAMES, last), " ")

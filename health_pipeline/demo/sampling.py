@@ -34,7 +34,7 @@ class Window:
     @property
     def end(self) -> np.datetime64:
         """00:00 of the day after the last one: every fact lies before it."""
-        return (np.datetime64(self.last_day, "D") + _DAY).astype("datetime64[us]")
+        return np.datetime64(self.last_day + datetime.timedelta(days=1), "us")
 
     @property
     def weekdays(self) -> IntArray:
@@ -50,7 +50,8 @@ class Window:
 def quota(rng: np.random.Generator, weights: Sequence[float] | FloatArray, size: int) -> IntArray:
     """`size` indices into `weights` in random order, in which each has its exact share, give or take one."""
     bounds = np.cumsum(weights) / np.sum(weights)
-    return rng.permutation(np.searchsorted(bounds, (np.arange(size) + 0.5) / size, side="right"))
+    indices: IntArray = np.searchsorted(bounds, (np.arange(size) + 0.5) / size, side="right")
+    return rng.permutation(indices)
 
 
 def pick(rng: np.random.Generator, weights: Sequence[float] | FloatArray, size: int) -> IntArray:
@@ -61,8 +62,9 @@ def pick(rng: np.random.Generator, weights: Sequence[float] | FloatArray, size: 
 
 def ranges(starts: IntArray, counts: IntArray) -> IntArray:
     """The numbers start, start + 1, … (count of them) of each pair, one pair after the other."""
-    before = np.cumsum(counts) - counts
-    return np.arange(counts.sum()) + np.repeat(starts - before, counts)
+    offsets = starts - (np.cumsum(counts) - counts)
+    numbers: IntArray = np.arange(counts.sum()) + np.repeat(offsets, counts)
+    return numbers
 
 
 def span(days: FloatArray) -> DurationArray:

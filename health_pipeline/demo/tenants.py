@@ -10,6 +10,7 @@ from health_pipeline.demo.contract import as_table
 from health_pipeline.demo.fates import FATES
 from health_pipeline.demo.sampling import (
     NEVER,
+    BoolArray,
     FloatArray,
     IntArray,
     TimeArray,
@@ -18,7 +19,6 @@ from health_pipeline.demo.sampling import (
     numbered,
     pick,
     quota,
-    span,
     time_of_day,
     words,
 )
@@ -72,7 +72,7 @@ class Tenants:
 
 
 def plan_tenants(rng: np.random.Generator, window: Window, count: int) -> Tenants:
-    """`count` tenants in which each fate, and each sector × size band, has its share."""
+    """`count` tenants in which each fate, and each sector and size band, has its share."""
     fate = quota(rng, [fate.share for fate in FATES], count)
     cells = np.outer([sector[1] for sector in SECTORS], [band[2] for band in SIZE_BANDS])
     sector, band = np.divmod(quota(rng, cells.ravel(), count), len(SIZE_BANDS))
@@ -103,8 +103,9 @@ def plan_tenants(rng: np.random.Generator, window: Window, count: int) -> Tenant
     return Tenants(table, ids, slugs, fate, sector, users, created, deactivated, activity, mood)
 
 
-def _named(fate: IntArray, name: str) -> np.ndarray:
-    return fate == [each.name for each in FATES].index(name)
+def _named(fate: IntArray, name: str) -> BoolArray:
+    named: BoolArray = fate == [each.name for each in FATES].index(name)
+    return named
 
 
 def _lifetimes(rng: np.random.Generator, window: Window, fate: IntArray) -> tuple[TimeArray, TimeArray]:
@@ -143,14 +144,16 @@ def _days(
 
 def _employees(rng: np.random.Generator, band: IntArray) -> IntArray:
     low, high = np.array([each[:2] for each in SIZE_BANDS], dtype=np.float64)[band].T
-    return np.exp(rng.uniform(np.log(low), np.log(high))).astype(np.int64)
+    employees: IntArray = np.exp(rng.uniform(np.log(low), np.log(high))).astype(np.int64)
+    return employees
 
 
 def _user_counts(rng: np.random.Generator, fate: IntArray, band: IntArray) -> IntArray:
     usual = np.array([each[3] for each in SIZE_BANDS])[band]
     special = np.array([each.user_range or (-1, -1) for each in FATES])[fate]
     low, high = np.where(special >= 0, special, usual).T
-    return rng.integers(low, high + 1)
+    users: IntArray = rng.integers(low, high + 1)
+    return users
 
 
 def _next_renewals(rng: np.random.Generator, window: Window, created: TimeArray) -> pa.Array:

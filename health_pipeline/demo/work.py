@@ -1,4 +1,4 @@
-"""What tenants work on: cases with a service level, campaigns with their assignments, and the support tickets they raise."""
+"""What tenants work on: cases with a service level, campaigns with their assignments, and support tickets."""
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ _DAYS_PER_CAMPAIGN = 36
 
 
 def _daily(rng: np.random.Generator, window: Window, rates: FloatArray) -> tuple[IntArray, IntArray, TimeArray]:
-    """Tenant, day and time of each thing that happens at `rates` (row per tenant, column per day), in the order of time."""
+    """Tenant, day and time of what happens at `rates` (a row per tenant, a column per day), in the order of time."""
     counts = rng.poisson(rates)
     tenant, day = np.divmod(np.repeat(np.arange(counts.size), counts.ravel()), window.days)
     at = window.start + day.astype("timedelta64[D]") + time_of_day(rng, len(day))
@@ -119,7 +119,7 @@ def campaigns(rng: np.random.Generator, window: Window, tenants: Tenants, users:
 
 
 def _launches(rng: np.random.Generator, window: Window, tenants: Tenants) -> tuple[IntArray, IntArray]:
-    """Tenant and day of each campaign: one in every stretch of about 36 days, on a day on which the tenant is active."""
+    """Tenant and day of each campaign: one in every stretch of about 36 days, on a day with activity."""
     count = max(1, window.days // _DAYS_PER_CAMPAIGN)
     with_campaigns = rng.random(len(tenants.users)) < np.where(tenants.users < 5, 0.3, 0.8)
     day = ((np.arange(count) + rng.random((len(tenants.users), count))) * window.days / count).astype(np.int64)
@@ -139,7 +139,7 @@ def _assignments(
     day: IntArray,
 ) -> pa.Table:
     limit = _limit(window, tenants, tenant)
-    assigned = launched + span(rng.exponential(0.7, len(tenant)))
+    assigned = launched + span(rng.exponential(0.04, len(tenant)))
     answers = rng.random(len(tenant)) < 0.15 + 0.83 * tenants.mood[tenant, day]
     completed = np.where(answers, assigned + span(rng.exponential(5, len(tenant))), NEVER)
     kept = assigned < limit

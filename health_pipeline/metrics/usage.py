@@ -52,9 +52,7 @@ def usage_metrics(inputs: UsageInputs, calendar: Calendar, days: DayRange) -> ir
         pieces += _assignment_intervals(inputs.campaign_assignments, calendar, days)
     if inputs.support_tickets is not None:
         opened = calendar.day_index(inputs.support_tickets.opened_at, days, WINDOW_DAYS)
-        pieces.append(
-            intervals(inputs.support_tickets, ["tenant_id"], "support_tickets", opened, opened + WINDOW_DAYS)
-        )
+        pieces.append(intervals(inputs.support_tickets, ["tenant_id"], "support_tickets", opened, opened + WINDOW_DAYS))
     counted = counts_by_day(pieces, inputs.tenants.select("tenant_id"), FIGURES, days)
     rows = tenant_days(inputs.tenants, calendar, days).inner_join(counted, ["metric_date", "tenant_id"])
     unmapped = _unmapped_figures(inputs)
@@ -130,7 +128,9 @@ def _case_intervals(cases: ir.Table, calendar: Calendar, days: DayRange) -> list
     closed = cases.filter(cases.closed_at.notnull())
     on_time = cases.filter(cases.closed_at.notnull() & ~is_late)
     can_be_overdue = cases.filter(has_due | is_late)
-    overdue_from = ibis.greatest(can_be_overdue.created_day, can_be_overdue.due_day.fill_null(can_be_overdue.created_day))
+    overdue_from = ibis.greatest(
+        can_be_overdue.created_day, can_be_overdue.due_day.fill_null(can_be_overdue.created_day)
+    )
     return [
         intervals(cases, keys, "cases_created", cases.created_day, cases.created_day + 1),
         intervals(closed, keys, "cases_closed", closed.closed_day, closed.closed_day + 1),

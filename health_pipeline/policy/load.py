@@ -24,7 +24,7 @@ def load_policy(path: Path | None) -> Policy:
     if path is None:
         return Policy.model_validate(shipped)
     try:
-        given = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+        given = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise PolicyError(f"policy {path}: can't be read: {error.strerror}; HEALTH_POLICY must name a file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from fractions import Fraction
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
@@ -98,9 +99,11 @@ class Peers(Section):
     @classmethod
     def _ascending(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         bands = [_size_band(name) for name in names]
-        for before, after in zip(bands, bands[1:], strict=False):
+        for before, after in pairwise(bands):
             if before.employee_max is None or after.employee_min != before.employee_max + 1:
-                raise ValueError(f"band {after.name} is out of order: it must start right after the end of {before.name}")
+                raise ValueError(
+                    f"band {after.name} is out of order: it must start right after the end of {before.name}"
+                )
         return names
 
     @property

@@ -10,4 +10,4 @@ Integers = npt.NDArray[np.int64]
 
 def divided_half_up(numerator: Integers, denominator: Integers | int) -> Integers:
     """numerator / denominator, rounded half up. The numerator is 0 or more, the denominator above 0."""
-    return (2 * numerator + denominator) // (2 * np.asarray(denominator))
+    return np.asarray((2 * numerator + denominator) // (2 * np.asarray(denominator)), dtype=np.int64)

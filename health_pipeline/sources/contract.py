@@ -264,9 +264,23 @@ SOURCE_TABLES: dict[str, SourceTable] = {
 }
 
 KNOWN_EVENT_TYPES = frozenset(
-    "login page_view task_completed content_generated visual_created voice_interaction insight_reviewed"
-    " export_downloaded settings_updated feedback_given launch_kit_viewed report_generated search_performed api_call"
-    " feature_used".split()
+    [
+        "login",
+        "page_view",
+        "task_completed",
+        "content_generated",
+        "visual_created",
+        "voice_interaction",
+        "insight_reviewed",
+        "export_downloaded",
+        "settings_updated",
+        "feedback_given",
+        "launch_kit_viewed",
+        "report_generated",
+        "search_performed",
+        "api_call",
+        "feature_used",
+    ]
 )
 
 # The range of instants that every engine and Python can hold; beyond it an instant counts as infinite.

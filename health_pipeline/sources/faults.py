@@ -32,20 +32,22 @@ def row_fault(table: SourceTable, rows: ir.Table, good_tenants: ir.Table | None,
     branches = [*_missing_values(table, rows)]
     if table is not TENANTS:
         assert good_tenants is not None
-        branches.append((~rows.tenant_id.isin(good_tenants.tenant_id), "tenant_id is not among the good rows of tenants"))
+        branches.append(
+            (~rows.tenant_id.isin(good_tenants.tenant_id), "tenant_id is not among the good rows of tenants")
+        )
     creation = rows[table.creation]
     now = ibis.timestamp(clock.replace(tzinfo=None).isoformat(sep=" "))
     branches += [(rows[c.name] < creation, f"{c.name} is before {table.creation}") for c in table.with_role(Role.END)]
     branches += [(rows[c.name] > now, f"{c.name} is after the run's clock") for c in table.with_role(Role.FACT)]
     bounds = [ibis.timestamp(EARLIEST_INSTANT), ibis.timestamp(LATEST_INSTANT)]
-    branches += [
-        (rows[c.name].isin(bounds), f"{c.name} is infinite") for c in table.columns if c.kind is Kind.INSTANT
-    ]
+    branches += [(rows[c.name].isin(bounds), f"{c.name} is infinite") for c in table.columns if c.kind is Kind.INSTANT]
     if table is FEEDBACK:
         branches.append((~rows.score.between(0, 100), "score is outside 0 to 100"))
     if table is ORDERS:
         branches += _bad_amount(rows)
-    return ibis.cases(*((condition.fill_null(False), reason) for condition, reason in branches), else_=ibis.null("string"))
+    return ibis.cases(
+        *((condition.fill_null(False), reason) for condition, reason in branches), else_=ibis.null("string")
+    )
 
 
 def _missing_values(table: SourceTable, rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]:

@@ -36,7 +36,7 @@ class _InPlaceConnector:
         with _source_errors("the source can't be read: "):
             return self.engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)
 
-    def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
+    def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Files guarantee nothing about their rows."""
         return False
 

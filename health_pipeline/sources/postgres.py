@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import ibis
@@ -74,7 +75,9 @@ class PostgresConnector:
         columns = ", ".join(f"q.{_quoted(name)}" for name in names)
         types = ", ".join(f"({_TYPE_OF.format(column=f'q.{_quoted(name)}')})" for name in names)
         assert columns
-        found = self._rows(f"SELECT {types} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {physical} AS p LIMIT 0) AS q ON true")[0]
+        found = self._rows(
+            f"SELECT {types} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {physical} AS p LIMIT 0) AS q ON true"
+        )[0]
         type_names = dict(zip(names, (text.removesuffix(" enum") for text in found), strict=True))
         schema = {
             name: dt.uuid if text.endswith(" enum") else _TYPES.get(re.sub(r"\(.*?\)", "", text), dt.unknown)
@@ -86,7 +89,9 @@ class PostgresConnector:
         query = str(ibis.to_sql(rows, dialect="postgres"))
         used = {op.name for op in rows.op().find(ops.UnboundTable)} & set(self._selects)
         if used:
-            selects = ", ".join(f"{_quoted(name)} AS NOT MATERIALIZED ({self._selects[name]}\n)" for name in sorted(used))
+            selects = ", ".join(
+                f"{_quoted(name)} AS NOT MATERIALIZED ({self._selects[name]}\n)" for name in sorted(used)
+            )
             query = f"WITH {selects} SELECT * FROM ({query}) AS mapped_rows"
         with _source_errors("the source can't be read: "):
             self._cursor.execute(query)
@@ -103,10 +108,10 @@ class PostgresConnector:
         self._connection.close()
         self.engine.disconnect()
 
-    def _rows(self, query: str, parameters: list[str] | None = None) -> list[tuple[object, ...]]:
+    def _rows(self, query: str, parameters: list[str] | None = None) -> list[tuple[Any, ...]]:
         with _source_errors():
             self._cursor.execute(query, parameters)
-            return self._cursor.fetchall()
+            return list(self._cursor.fetchall())
 
 
 _TYPE_OF = (

@@ -23,7 +23,6 @@ from health_pipeline.sources.contract import (
     LATEST_INSTANT,
     SOURCE_TABLES,
     TENANTS,
-    Kind,
     SourceTable,
 )
 from health_pipeline.sources.faults import DUPLICATE, duplicate_keys, has_key, rank_among_duplicates, row_fault
@@ -186,7 +185,7 @@ class SourceReader:
         if set(found.mapped) <= set(names):
             return suspects.drop("reason")
         creation = found.table.creation
-        instants = [value for value in suspects.select(creation).distinct().to_pyarrow()[creation].to_pylist()]
+        instants = suspects.select(creation).distinct().to_pyarrow()[creation].to_pylist()
         known = [value for value in instants if value is not None]
 
         def same_instant(rows: ir.Table) -> ir.BooleanValue:
@@ -261,7 +260,7 @@ def _joined(parts: list[ir.StringValue]) -> ir.StringValue:
 
 
 def _fresh(name: str) -> str:
-    return ibis.util.gen_name(name)
+    return str(ibis.util.gen_name(name))
 
 
 def _row_key(table: SourceTable, row: dict[str, Any]) -> str | None:

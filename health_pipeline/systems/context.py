@@ -10,10 +10,10 @@ from datetime import datetime
 from health_pipeline.days import Calendar
 from health_pipeline.policy.load import load_policy
 from health_pipeline.policy.model import Policy
+from health_pipeline.settings import Settings
 from health_pipeline.sources.connect import connect
 from health_pipeline.sources.mapping import Mapping, load_mapping
 from health_pipeline.sources.reader import SourceReader
-from health_pipeline.settings import Settings
 from health_pipeline.warehouse.records import record_bad_rows
 
 

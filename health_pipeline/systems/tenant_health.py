@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import cast
 
 import ibis
 import ibis.expr.types as ir
@@ -15,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from health_pipeline.days import DayRange, merged
+from health_pipeline.errors import SettingError
 from health_pipeline.metrics.adoption import feature_adoption
 from health_pipeline.metrics.usage import LOGIN, WINDOW_DAYS, UsageInputs, usage_metrics
 from health_pipeline.scoring.peer_benchmarks import peer_benchmarks
@@ -25,7 +27,7 @@ from health_pipeline.sources.logical import Predicate, at
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import tenant_health as tables
-from health_pipeline.tables.declare import Table
+from health_pipeline.tables.declare import TENANT_ID, Table
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
 from health_pipeline.warehouse.records import record_policy
 from health_pipeline.warehouse.writer import writing
@@ -47,39 +49,70 @@ class SourceFacts:
 
 @dataclass(frozen=True)
 class TenantHealth:
-    """The computed range. Small tables are frames; feature_adoption, the large one, stays in the engine."""
+    """The computed range. Small tables are frames; feature_adoption, the large one, stays in the engine.
+
+    rows_per_day: rows written by table and day.
+    """
 
     days: DayRange
     frames: dict[str, pd.DataFrame]
     adoption: ir.Table
     facts: SourceFacts
-    rows_written: dict[str, int] = field(default_factory=dict)
+    rows_per_day: dict[str, dict[date, int]] = field(default_factory=dict)
 
 
-def run_tenant_health(context: RunContext, days: DayRange, names: frozenset[str]) -> TenantHealth:
+def run_tenant_health(
+    context: RunContext, days: DayRange, names: frozenset[str], tenant: str | None = None
+) -> TenantHealth:
     """Compute the range and replace it in the named tables, all in one transaction.
 
+    tenant: an id or slug; only its rows are replaced then, but for peer_benchmarks, which always are of all tenants.
     Raises UserError for anything a user has to mend; then nothing was written but records of bad rows.
     """
     with context.reading() as reader:
         result = compute_tenant_health(reader, context, days)
+        tenant_id = None if tenant is None else tenant_named(reader, tenant)
         chosen = [table for table in tables.TENANT_HEALTH_TABLES if table.name in names]
         record_policy(context.warehouse_url, context.policy.tenant_health, context.clock)
         with writing(context.warehouse_url, chosen) as writer:
             for table in chosen:
-                result.rows_written[table.name] = writer.replace(table, days, _validated_rows(result, table))
+                only = tenant_id if TENANT_ID in table.columns else None
+                counts = result.rows_per_day.setdefault(table.name, {})
+                writer.replace(table, days, _validated_rows(result, table, only, counts), only)
         return result
 
 
-def _validated_rows(result: TenantHealth, table: Table) -> Iterator[pa.Table]:
-    """The table's rows in batches, each validated before it is handed to the writer."""
+def _validated_rows(
+    result: TenantHealth, table: Table, tenant_id: str | None, counts: dict[date, int]
+) -> Iterator[pa.Table]:
+    """The table's rows in batches, each validated before it is handed to the writer, and counted by day."""
+    for frame in _frames(result, table):
+        kept = frame if tenant_id is None else frame[frame["tenant_id"] == tenant_id]
+        for moment, rows in validated(table, kept)["metric_date"].value_counts().items():
+            day = cast(pd.Timestamp, moment).date()
+            counts[day] = counts.get(day, 0) + rows
+        yield as_arrow(table, kept)
+
+
+def _frames(result: TenantHealth, table: Table) -> Iterator[pd.DataFrame]:
     if table is not tables.FEATURE_ADOPTION:
-        yield as_arrow(table, validated(table, result.frames[table.name]))
+        yield result.frames[table.name]
         return
     per_day = max(1, int(result.adoption.count().execute()) // len(result.days))
     for piece in result.days.chunks(max(1, _ROWS_PER_BATCH // per_day)):
         rows = result.adoption.filter(result.adoption.metric_date.between(piece.first, piece.last))
-        yield as_arrow(table, validated(table, as_frame(table, rows.to_pyarrow())))
+        yield as_frame(table, rows.to_pyarrow())
+
+
+def tenant_named(reader: SourceReader, name: str) -> str:
+    """The tenant_id of the tenant with this id or, failing that, slug. Raises SettingError if there is none."""
+    tenants = reader.read(contract.TENANTS)
+    assert tenants is not None
+    known = tenants.select("tenant_id", "slug").to_pyarrow().to_pylist()
+    for row in sorted(known, key=lambda row: row["tenant_id"] != name):
+        if name in (row["tenant_id"], row["slug"]):
+            return str(row["tenant_id"])
+    raise SettingError(f"--tenant {name}: no tenant of the source has this tenant_id or slug")
 
 
 def compute_tenant_health(reader: SourceReader, context: RunContext, days: DayRange) -> TenantHealth:
@@ -120,7 +153,10 @@ def _read(reader: SourceReader, context: RunContext, days: DayRange) -> tuple[Us
     tenants = reader.read(contract.TENANTS)
     users = reader.read(contract.USERS, columns=["deactivated_at"])
     events = reader.read(contract.EVENTS, columns=["feature_key"], parts=_event_parts(reader, context, days))
-    assert tenants is not None and users is not None and events is not None  # required tables; check() has seen them
+    # These tables are required, and the reader's check has seen them.
+    assert tenants is not None
+    assert users is not None
+    assert events is not None
     inputs = UsageInputs(
         tenants=tenants,
         users=users,
@@ -184,7 +220,9 @@ def _of_days(frame: pd.DataFrame, days: DayRange) -> pd.DataFrame:
 
 def _peers(profiles: pd.DataFrame, scores: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:
     """The input of peer_benchmarks: a tenant's attributes and its seven metrics."""
-    ratio = usage["active_users"].astype("Float64") / usage["total_users"].mask(usage["total_users"] == 0).astype("Float64")
+    ratio = usage["active_users"].astype("Float64") / usage["total_users"].mask(usage["total_users"] == 0).astype(
+        "Float64"
+    )
     peers = profiles.merge(scores.drop(columns="alert_level"), on=KEYS, validate="one_to_one")
     return peers.merge(usage[KEYS].assign(active_user_ratio=ratio), on=KEYS, validate="one_to_one")
 

@@ -77,7 +77,9 @@ def score(name: str, description: str, *, nullable: bool = True) -> Column:
     return Column(name, Type.INTEGER, description, unit="points", nullable=nullable, minimum=0, maximum=100)
 
 
-def figure(name: str, description: str, *, unit: str = "", minimum: float | None = None, maximum: float | None = None) -> Column:
+def figure(
+    name: str, description: str, *, unit: str = "", minimum: float | None = None, maximum: float | None = None
+) -> Column:
     return Column(name, Type.FLOAT, description, unit=unit, nullable=True, minimum=minimum, maximum=maximum)
 
 

@@ -50,7 +50,10 @@ def as_frame(table: Table, rows: pa.Table | pd.DataFrame) -> pd.DataFrame:
         dates = [i for i, column in enumerate(table.columns) if column.type is Type.DATE]
         for i in dates:
             rows = rows.set_column(i, table.columns[i].name, rows.column(i).cast(pa.timestamp("us")))
-        return rows.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}.get)
+        frame: pd.DataFrame = rows.to_pandas(
+            types_mapper={pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}.get
+        )
+        return frame
     return rows[table.column_names].astype({column.name: _PANDAS[column.type] for column in table.columns})
 
 
@@ -74,7 +77,9 @@ def validated(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
             f"{column or 'table'}: {check}: {len(group)} rows, such as {group['failure_case'].head(_SHOWN_CASES).tolist()}"
             for (column, check), group in cases.groupby(["column", "check"], dropna=False)
         ]
-        raise InvalidResult(f"{table.name}: computed rows break the table's declaration; " + "; ".join(parts)) from error
+        raise InvalidResult(
+            f"{table.name}: computed rows break the table's declaration; " + "; ".join(parts)
+        ) from error
 
 
 @cache

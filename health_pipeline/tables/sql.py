@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from health_pipeline.tables.catalogue import SCHEMA, TABLES
 from health_pipeline.tables.declare import Column, Table, Type
 
-_SQL: dict[Type, sa.types.TypeEngine[object]] = {
+_SQL: dict[Type, sa.types.TypeEngine[Any]] = {
     Type.TEXT: sa.Text(),
     Type.INTEGER: sa.Integer(),
     Type.BIGINT: sa.BigInteger(),

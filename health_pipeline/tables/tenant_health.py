@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from health_pipeline.tables.declare import METRIC_DATE, TENANT_ID, Column, Table, Type, count, day, figure, instant, score, text
+from health_pipeline.tables.declare import (
+    METRIC_DATE,
+    TENANT_ID,
+    Column,
+    Table,
+    Type,
+    count,
+    day,
+    figure,
+    instant,
+    score,
+    text,
+)
 
 GROUP = "tenant_health"
 
@@ -68,7 +80,9 @@ TENANT_HEALTH_SCORES = Table(
         METRIC_DATE,
         TENANT_ID,
         score("login_score", "Share of users active in 30 days, against its target. Null: not measured."),
-        score("case_resolution_score", "Share of cases closed on time in 30 days, against its target. Null: not measured."),
+        score(
+            "case_resolution_score", "Share of cases closed on time in 30 days, against its target. Null: not measured."
+        ),
         score("campaign_completion_score", "Share of assignments completed, against its target. Null: not measured."),
         score("feature_adoption_score", "Share of tracked features adopted, against its target. Null: not measured."),
         score("support_ticket_score", "100 less a deduction per ticket of the 30 days at D. Null: not measured."),
@@ -84,9 +98,18 @@ TENANT_HEALTH_SCORES = Table(
             minimum=-100,
             maximum=100,
         ),
-        text("trend", "IMPROVING or DECLINING when the change is beyond the policy's threshold, else STABLE.", one_of=TRENDS),
+        text(
+            "trend",
+            "IMPROVING or DECLINING when the change is beyond the policy's threshold, else STABLE.",
+            one_of=TRENDS,
+        ),
         text("risk_level", "LOW, MEDIUM or HIGH. Null without a score.", nullable=True, one_of=RISK_LEVELS),
-        text("alert_level", "How loudly to tell people about the risk. Null without a score.", nullable=True, one_of=ALERT_LEVELS),
+        text(
+            "alert_level",
+            "How loudly to tell people about the risk. Null without a score.",
+            nullable=True,
+            one_of=ALERT_LEVELS,
+        ),
         text("policy_version", "Hash of the policy that scored the row; policies.policy has its text."),
     ),
     GROUP,
@@ -110,18 +133,44 @@ PEER_BENCHMARKS = Table(
     ("metric_date", "metric_name", "industry_sector", "employee_band"),
     (
         METRIC_DATE,
-        text("metric_name", "The score's column, or active_user_ratio (active_users / total_users).", one_of=PEER_METRICS),
+        text(
+            "metric_name", "The score's column, or active_user_ratio (active_users / total_users).", one_of=PEER_METRICS
+        ),
         text("industry_sector", "The cohort's sector; ALL where not split."),
         text("employee_band", "The cohort's size band; ALL where not split."),
-        Column("employee_min", Type.BIGINT, "Smallest size in the band. Null for ALL.", unit="employees", nullable=True, minimum=1),
-        Column("employee_max", Type.BIGINT, "Largest size in the band. Null for ALL and open-ended.", unit="employees", nullable=True, minimum=1),
+        Column(
+            "employee_min",
+            Type.BIGINT,
+            "Smallest size in the band. Null for ALL.",
+            unit="employees",
+            nullable=True,
+            minimum=1,
+        ),
+        Column(
+            "employee_max",
+            Type.BIGINT,
+            "Largest size in the band. Null for ALL and open-ended.",
+            unit="employees",
+            nullable=True,
+            minimum=1,
+        ),
         count("peer_count", "Tenants of the cohort with a value. Null: suppressed.", nullable=True, unit="tenants"),
         figure("p25", "25th percentile, interpolated linearly. Null: suppressed.", minimum=0, maximum=100),
         figure("median", "Median. Null: suppressed.", minimum=0, maximum=100),
         figure("p75", "75th percentile, interpolated linearly. Null: suppressed.", minimum=0, maximum=100),
         figure("mean", "Mean. Null: suppressed.", minimum=0, maximum=100),
-        figure("min_value", "Minimum. Null: suppressed, or fewer peers than the policy asks for extremes.", minimum=0, maximum=100),
-        figure("max_value", "Maximum. Null: suppressed, or fewer peers than the policy asks for extremes.", minimum=0, maximum=100),
+        figure(
+            "min_value",
+            "Minimum. Null: suppressed, or fewer peers than the policy asks for extremes.",
+            minimum=0,
+            maximum=100,
+        ),
+        figure(
+            "max_value",
+            "Maximum. Null: suppressed, or fewer peers than the policy asks for extremes.",
+            minimum=0,
+            maximum=100,
+        ),
         Column("is_suppressed", Type.BOOLEAN, "No figure is given, because it could tell about a single tenant."),
     ),
     GROUP,
@@ -138,7 +187,14 @@ TENANT_PROFILES = Table(
         text("name", "The tenant's name."),
         text("slug", "The tenant's slug.", nullable=True),
         text("industry_sector", "The tenant's sector. Null: unknown.", nullable=True),
-        Column("employee_count", Type.BIGINT, "The tenant's size. Null: unknown.", unit="employees", nullable=True, minimum=1),
+        Column(
+            "employee_count",
+            Type.BIGINT,
+            "The tenant's size. Null: unknown.",
+            unit="employees",
+            nullable=True,
+            minimum=1,
+        ),
         text("employee_band", "The policy's size band of employee_count. Null: unknown.", nullable=True),
         day("renewal_date", "The day on which the contract renews.", nullable=True),
     ),

@@ -85,7 +85,9 @@ def _create_views(connection: sa.Connection) -> None:
         comments = [(f"VIEW {SCHEMA}.{view.name}", view.grain)]
         comments += [(f"COLUMN {SCHEMA}.{view.name}.{name}", text) for name, text in view.columns]
         for target, text in comments:
-            connection.exec_driver_sql(f"COMMENT ON {target} IS '{text.replace(chr(39), chr(39) * 2)}'".replace("%", "%%"))
+            connection.exec_driver_sql(
+                f"COMMENT ON {target} IS '{text.replace(chr(39), chr(39) * 2)}'".replace("%", "%%")
+            )
         connection.execute(
             sa.text(f"INSERT INTO {SCHEMA}.view_definitions VALUES (:name, :hash, :at)"),
             {"name": view.name, "hash": _definition_hash(view), "at": datetime.now(UTC)},

@@ -67,4 +67,4 @@ def record_policy(url: str, policy: TenantHealthPolicy, used_at: datetime) -> No
 def quarantine_counts(connection: sa.Connection) -> dict[str, int]:
     """Recorded bad rows per source table."""
     query = sa.text("SELECT source_table, count(*) FROM health.quarantined_rows GROUP BY 1 ORDER BY 1")
-    return {name: count for name, count in connection.execute(query).tuples()}
+    return dict(connection.execute(query).tuples().all())

@@ -39,6 +39,7 @@ class Scene:
     def __init__(
         self, rng: random.Random, first: date, last: date, zone: str, clock: datetime, tables: set[str]
     ) -> None:
+        """An empty source of `tables`, around the days `first` to `last`."""
         self.rng = rng
         self.first = first
         self.last = last

@@ -123,7 +123,8 @@ def follow_path(scene: Scene, tenant_id: str, base: Fraction, scores: list[int])
 def next_counts(completed: int, total: int, wanted: int) -> tuple[int, int]:
     """The smallest counts from (completed, total) on whose campaign score is the wanted one."""
     for total_now in range(max(total, 40), 4 * total + 400):
-        for completed_now in range(completed, total_now + 1):
+        near = wanted * 85 * total_now // 10_000
+        for completed_now in range(max(completed, near - 1), min(total_now, near + 2) + 1):
             if half_up(Fraction(completed_now, total_now) / Fraction(85, 100) * 100) == wanted:
                 return completed_now, total_now
     raise ValueError(f"no counts from {completed} of {total} reach {wanted}")

@@ -123,6 +123,12 @@ def test_a_suppressed_row_carries_no_figure_and_keeps_its_band() -> None:
     assert row(rows, "ALL", "1-49")["peer_count"] == 14
 
 
+def test_a_mean_is_not_off_by_rounding_every_sum() -> None:
+    rows = same_sector([1] * 10)
+    frame = tenants([fields | {"active_user_ratio": 0.1 if n < 6 else 0.2} for n, fields in enumerate(rows)])
+    assert row(peer_benchmarks(frame, RULES), "Retail", "ALL", "active_user_ratio")["mean"] == 0.14
+
+
 def test_a_mean_of_equal_values_is_that_value() -> None:
     ratio = 0.29062346588119786  # fsum of 59 of them / 59 is above it
     frame = tenants([{**fields, "active_user_ratio": ratio} for fields in same_sector([1] * 59)])

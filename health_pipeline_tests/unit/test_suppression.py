@@ -76,15 +76,20 @@ def test_tenants_without_a_value_are_no_peers() -> None:
     # The second sector's tenants have no value. That is a figure, too: ALL - first sector would be its peer_count, 0.
     # No single cohort is indispensable for it; the first cell goes, and then its parents, which are exactly that cell.
     assert picture(((10, X), (0, X), (X, X))) == ["##", "##", "##"]
+    # In other bands, only ALL x ALL is indispensable for it. Its children stand, unlike those of a sector or a band.
+    assert picture(((X, 10, X), (0, X, X), (X, X, X))) == ["#oo", "###", "#o#"]
     # With other sectors to hide among, nothing but the small one and its cell is lost.
     assert picture(((10, X), (0, X), (4, X), (3, X))) == ["oo", "##", "##", "oo"]
 
 
 def test_a_cohort_that_several_families_together_give_away_is_protected() -> None:
     # The 4s of the first two sectors and bands hide each other, as do those of the last two. The 3 is given away: it is
-    # first two sectors - first two bands, less and plus cells of 10. Of those cells the first is suppressed.
+    # first two sectors - first two bands, less and plus cells of 10. Of those cells the first is suppressed,
+    # or one with fewer peers.
     peers = ((4, 4, 10, 10, X), (4, 4, 3, 10, X), (10, 10, 4, 4, X), (10, 10, 4, 4, X), (X, X, X, X, X))
     assert picture(peers) == ["###oo", "###oo", "oo##o", "oo##o", "ooooo"]
+    smaller_across = (*peers[:2], (6, 10, 4, 4, X), *peers[3:])
+    assert picture(smaller_across) == ["##ooo", "###oo", "#o##o", "oo##o", "ooooo"]
     nothing_between = tuple(tuple(9 if cell == 3 else cell for cell in row) for row in peers)
     assert picture(nothing_between) == ["##ooo", "##ooo", "oo##o", "oo##o", "ooooo"]
 

@@ -1,0 +1,74 @@
+"""Dagster's storage: PostgreSQL at HEALTH_DAGSTER_URL, or the embedded server's database where that is not set."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+import dagster as dg
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+
+from health_pipeline.connections import resolved_urls
+from health_pipeline.settings import Settings, read_settings
+from health_pipeline.warehouse.connection import checked_url
+
+PROCESS_TAG = "health/process"
+
+
+class HealthStorage(DagsterPostgresStorage):  # type: ignore[misc]
+    """Dagster's PostgreSQL storage, which finds its URL in the settings; dagster.yaml names it."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Mapping[str, Any],  # noqa: ARG003 - there is none: the settings say it
+    ) -> Self:
+        url = checked_url("HEALTH_DAGSTER_URL", resolved_urls(read_settings()).dagster)
+        return cls(postgres_url=url, should_autocreate_tables=True, inst_data=inst_data)
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder DAGSTER_HOME of this deployment, with our dagster.yaml in it."""
+    home = settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    with resources.as_file(resources.files(__package__) / "dagster.yaml") as shipped:
+        if not (home / "dagster.yaml").exists():
+            shutil.copyfile(shipped, home / "dagster.yaml")
+    return home
+
+
+@contextlib.contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance for a command of this process."""
+    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def process_tag() -> dict[str, str]:
+    """Marks a run with the process that executes it, so that it can be told when that process is gone."""
+    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+
+
+def report_dead_runs(instance: dg.DagsterInstance) -> int:
+    """Mark runs as failed whose process on this machine was killed; returns how many there were."""
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    dead = 0
+    for run in instance.get_runs(filters=unfinished):
+        host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
+        if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
+            instance.report_run_failed(run, "The process that executed this run is gone.")
+            dead += 1
+    return dead

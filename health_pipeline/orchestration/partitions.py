@@ -1,0 +1,32 @@
+"""Days as partitions, in the pipeline's zone, from HEALTH_START_DATE."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import dagster as dg
+
+from health_pipeline.days import DayRange
+from health_pipeline.settings import Settings
+
+# Large enough to read the source once for a quarter, small enough to bound a run's memory and its transaction.
+MAX_DAYS_PER_RUN = 90
+
+
+def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition per day that is over."""
+    return dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat(), timezone=settings.timezone)
+
+
+def run_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> DayRange:
+    """The days that the run is for: one partition or a range of them."""
+    keys = context.partition_key_range
+    return DayRange(date.fromisoformat(keys.start), date.fromisoformat(keys.end))
+
+
+def range_tags(days: DayRange) -> dict[str, str]:
+    """The tags by which one run is for a range of partitions."""
+    return {
+        "dagster/asset_partition_range_start": days.first.isoformat(),
+        "dagster/asset_partition_range_end": days.last.isoformat(),
+    }
