@@ -88,29 +88,47 @@ class Calendar:
         An expression that every Ibis backend runs without time zone functions. Exact from `lookback` days before
         `days.first` to `days.last`; instants before or after that get an index that also lies before or after it.
         """
-        segments = _day_segments(self.zone, DayRange(days.first - timedelta(days=lookback), days.last))
-        branches = [
-            (instant < ibis.timestamp(until.replace(tzinfo=None).isoformat(sep=" ")), _shifted_date(instant, shift))
-            for until, shift in segments[:-1]
-        ]
-        last = _shifted_date(instant, segments[-1][1])
+        stretches = _stretches(self.zone, DayRange(days.first - timedelta(days=lookback), days.last))
+        branches = [(instant < _naive(stretch.until), _day_within(instant, stretch)) for stretch in stretches[:-1]]
+        last = _shifted_date(instant, stretches[-1].shift)
         day = ibis.cases(*branches, else_=last) if branches else last
         return day.delta(ibis.date(days.first), unit="day")
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """Days that start 24 hours apart, up to the instant `until`. shift: brings their starts to midnight.
+
+    Only the last of them may be longer or shorter than 24 hours.
+    """
+
+    until: datetime
+    last_day: date
+    shift: timedelta
+
+
 @cache
-def _day_segments(zone: str, around: DayRange) -> list[tuple[datetime, timedelta]]:
-    segments: list[tuple[datetime, timedelta]] = []
+def _stretches(zone: str, around: DayRange) -> list[_Stretch]:
+    stretches: list[_Stretch] = []
     for day in DayRange(around.first, around.last + DAY):
-        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
         start = _first_instant(zone, day)
-        shift = midnight - start
-        if segments and segments[-1][1] == shift:
+        shift = datetime(day.year, day.month, day.day, tzinfo=UTC) - start
+        if stretches and stretches[-1].shift == shift:
             continue
-        if segments:
-            segments[-1] = (start, segments[-1][1])
-        segments.append((datetime.max.replace(tzinfo=UTC), shift))
-    return segments
+        if stretches:
+            stretches[-1] = _Stretch(start, day - DAY, stretches[-1].shift)
+        stretches.append(_Stretch(datetime.max.replace(tzinfo=UTC), date.max, shift))
+    return stretches
+
+
+def _day_within(instant: ir.TimestampValue, stretch: _Stretch) -> ir.DateValue:
+    """The shifted date; in the last hours of a long last day it would already be the next one."""
+    shifted, last_day = _shifted_date(instant, stretch.shift), ibis.date(stretch.last_day)
+    return ibis.cases((shifted > last_day, last_day), else_=shifted)
+
+
+def _naive(instant: datetime) -> ir.TimestampScalar:
+    return ibis.timestamp(instant.replace(tzinfo=None).isoformat(sep=" "))
 
 
 def _shifted_date(instant: ir.TimestampValue, shift: timedelta) -> ir.DateValue:

@@ -150,6 +150,14 @@ class TenantHealthPolicy(Section):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+class PurchaseModelRules(Section):
+    """is_enabled: whether probability_alive and expected_orders_90d are computed. min_repeat_buyers: how many customers
+    with two or more orders a tenant needs for a model of its own."""
+
+    is_enabled: Annotated[bool, Field(strict=True)]
+    min_repeat_buyers: Count
+
+
 class OrderHealthPolicy(Section):
     interval_orders: Annotated[int, Field(strict=True, ge=2)]
     recent_orders: Count
@@ -158,6 +166,7 @@ class OrderHealthPolicy(Section):
     dormant_after_days: Days
     cadence_risk_after_days: Days
     revenue_drop_percent: Exact = Field(gt=0, lt=100)
+    purchase_model: PurchaseModelRules
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -168,6 +177,123 @@ class OrderHealthPolicy(Section):
         return self
 
 
+class Part(Section):
+    """A part of a component: `points` when the figure reaches the target, less in proportion below it."""
+
+    points: Points
+    target: Count
+
+
+class EngagementComponent(Weighted):
+    active_days: Part
+    events: Part
+    high_value_events: Part
+
+
+class ActivationComponent(Weighted):
+    task_points: Points
+    launch_kit_points: Points
+
+
+class ProgressComponent(Weighted):
+    days: Days
+    content_generated: Part
+    visuals_created: Part
+
+
+class SatisfactionComponent(Weighted):
+    days: Days
+
+
+class MomentumComponent(Weighted):
+    min_events: Count
+
+
+class ClientComponents(Section):
+    engagement_score: EngagementComponent
+    activation_score: ActivationComponent
+    progress_score: ProgressComponent
+    satisfaction_score: SatisfactionComponent
+    momentum_score: MomentumComponent
+
+    @property
+    def weights(self) -> dict[str, Fraction]:
+        """Component name -> weight, in the order of the score's columns."""
+        return {name: getattr(self, name).weight for name in type(self).model_fields}
+
+    @model_validator(mode="after")
+    def _always_scored(self) -> Self:
+        if not self.engagement_score.weight + self.progress_score.weight:
+            raise ValueError(
+                "the weights of engagement_score and progress_score sum to 0; at least one must be above 0, because only"
+                " these two can always be measured"
+            )
+        return self
+
+
+class Bands(Section):
+    excellent_from: Points
+    good_from: Points
+    needs_attention_from: Points
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.excellent_from > self.good_from > self.needs_attention_from:
+            raise ValueError("out of order: expected excellent_from > good_from > needs_attention_from")
+        return self
+
+
+class ClientTrend(Section):
+    threshold: Annotated[int, Field(strict=True, ge=1, le=100)]
+
+
+class Insights(Section):
+    milestones: tuple[Count, ...]
+    onboarding_tasks_left: Count
+    valid_days: Days
+
+    @field_validator("milestones")
+    @classmethod
+    def _ascending(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
+        if list(milestones) != sorted(set(milestones)):
+            raise ValueError("must ascend, each number once")
+        return milestones
+
+
+class Alerts(Section):
+    inactivity_hours: Count
+    zero_activity_hours: Count
+    task_stalled_hours: Count
+    score_drop: Annotated[int, Field(strict=True, ge=1, le=100)]
+    score_drop_critical: Annotated[int, Field(strict=True, ge=1, le=100)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.inactivity_hours >= self.zero_activity_hours:
+            raise ValueError("out of order: expected inactivity_hours < zero_activity_hours")
+        if self.score_drop > self.score_drop_critical:
+            raise ValueError("out of order: expected score_drop <= score_drop_critical")
+        return self
+
+
+class WeeklyMail(Section):
+    """product: how the mail calls the application. link: the page that its one link opens."""
+
+    product: str = Field(min_length=1)
+    link: str = Field(pattern=r"^https?://[^\s/]+\S*$")
+
+
+class ClientSuccessPolicy(Section):
+    high_value_event_types: tuple[Annotated[str, Field(min_length=1)], ...]
+    components: ClientComponents
+    bands: Bands
+    trend: ClientTrend
+    insights: Insights
+    alerts: Alerts
+    weekly_mail: WeeklyMail
+
+
 class Policy(Section):
     tenant_health: TenantHealthPolicy
     order_health: OrderHealthPolicy
+    client_success: ClientSuccessPolicy

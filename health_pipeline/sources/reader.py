@@ -85,6 +85,26 @@ class SourceReader:
         found = self._find(table)
         return found is not None and column in found.mapped
 
+    def of_no_good_tenant(self, rows: ir.Table) -> ir.BooleanValue:
+        """A predicate for the source: whether a row can only be bad, as its tenant_id is that of no good tenant."""
+        found = self._find(TENANTS)
+        assert found is not None
+        known = found.relation.table[found.mapped["tenant_id"]]
+        known = found.relation.table.select(tenant_id=known.cast("string")).filter(lambda t: t.tenant_id.notnull())
+        bad = {row.row_key for row in self.bad_rows.get(TENANTS.name, [])}
+        assert self._good_tenants is not None
+        good = (
+            set(
+                self._good_tenants.filter(self._good_tenants.tenant_id.isin(sorted(filter(None, bad))))
+                .to_pyarrow()["tenant_id"]
+                .to_pylist()
+            )
+            if bad
+            else set()
+        )
+        is_unknown = ~rows.tenant_id.isin(known.tenant_id)
+        return is_unknown | rows.tenant_id.isin(sorted(filter(None, bad - good))) if bad - good else is_unknown
+
     def read(
         self, table: SourceTable, columns: Sequence[str] | None = None, parts: Sequence[Predicate] = ()
     ) -> ir.Table | None:

@@ -170,8 +170,8 @@ def _read(reader: SourceReader, context: RunContext, days: DayRange) -> tuple[Us
 
 
 def _event_parts(reader: SourceReader, context: RunContext, days: DayRange) -> list[Predicate]:
-    """Which events a run reads: all of the range's days, the logins of the windows before, every use of a feature
-    before that, and what can only be bad (no instant, or one after the run's clock)."""
+    """Which events a run reads: all of the range's days; of the windows before them the logins, the uses of features and
+    what can only be bad; before that every use of a feature; and whatever has no instant, or an impossible one."""
     lag = context.policy.tenant_health.trend.lag_days
     start, end = context.calendar.start(days.first), context.calendar.end(days.last)
     window_start = context.calendar.end(days.first - timedelta(days=lag + WINDOW_DAYS))
@@ -187,17 +187,20 @@ def _event_parts(reader: SourceReader, context: RunContext, days: DayRange) -> l
         return between(rows, start, end)
 
     def in_windows(rows: ir.Table) -> ir.BooleanValue:
-        wanted = (rows.event_type == LOGIN) | rows.event_type.isnull() | (rows.event_type == "") | used(rows)
-        return between(rows, window_start, start) & wanted
+        ids = (rows.tenant_id, rows.user_id, rows.event_type)
+        lacking = ibis.or_(*(value.isnull() | (value == "") for value in ids))
+        stray = lacking | reader.of_no_good_tenant(rows)
+        return between(rows, window_start, start) & ((rows.event_type == LOGIN) | used(rows) | stray)
 
     def uses_before(rows: ir.Table) -> ir.BooleanValue:
-        return (rows.occurred_at < at(rows.occurred_at, window_start)) & used(rows)
+        return between(rows, datetime.fromisoformat(contract.EARLIEST_INSTANT), window_start) & used(rows)
 
     def after_clock(rows: ir.Table) -> ir.BooleanValue:
         return rows.occurred_at > at(rows.occurred_at, context.clock)
 
     def undated(rows: ir.Table) -> ir.BooleanValue:
-        return rows.occurred_at.isnull()
+        earliest = datetime.fromisoformat(contract.EARLIEST_INSTANT)
+        return rows.occurred_at.isnull() | (rows.occurred_at < at(rows.occurred_at, earliest))
 
     parts: list[Predicate] = [on_days, in_windows, after_clock, undated]
     return [*parts, uses_before] if has_features else parts

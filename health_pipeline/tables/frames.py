@@ -22,7 +22,7 @@ _ARROW = {
     Type.BOOLEAN: pa.bool_(),
     Type.DATE: pa.date32(),
     Type.INSTANT: pa.timestamp("us", "UTC"),
-    Type.JSON: pa.string(),
+    Type.JSON: pa.json_(),  # as bare text PostgreSQL's binary COPY would refuse it for jsonb
 }
 # Dates are kept as midnights: a column of date objects is slow, and pandas has no other date type.
 _PANDAS = {
@@ -47,9 +47,10 @@ def as_frame(table: Table, rows: pa.Table | pd.DataFrame) -> pd.DataFrame:
     """The rows in the table's column order and pandas types. Instants without a zone are taken as UTC."""
     if isinstance(rows, pa.Table):
         rows = rows.select(table.column_names).cast(arrow_schema(table))
-        dates = [i for i, column in enumerate(table.columns) if column.type is Type.DATE]
-        for i in dates:
-            rows = rows.set_column(i, table.columns[i].name, rows.column(i).cast(pa.timestamp("us")))
+        in_pandas = {Type.DATE: pa.timestamp("us"), Type.JSON: pa.string()}
+        for i, column in enumerate(table.columns):
+            if column.type in in_pandas:
+                rows = rows.set_column(i, column.name, rows.column(i).cast(in_pandas[column.type]))
         frame: pd.DataFrame = rows.to_pandas(
             types_mapper={pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}.get
         )
