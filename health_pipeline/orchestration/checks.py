@@ -9,14 +9,16 @@ import sqlalchemy as sa
 from health_pipeline.connections import resolved_urls
 from health_pipeline.days import DayRange
 from health_pipeline.orchestration.partitions import run_days
-from health_pipeline.settings import read_settings
+from health_pipeline.settings import now, read_settings
+from health_pipeline.systems.audit import tenants_at
+from health_pipeline.systems.context import RunContext
 from health_pipeline.warehouse.connection import sql_connection
 from health_pipeline.warehouse.quality import (
     Finding,
     jumps_in_high_risk,
     missing_tenants,
     newest_day,
-    profiles_not_in_source,
+    rows_other_than,
     scores_not_adding_up,
 )
 
@@ -26,7 +28,7 @@ Query = Callable[[sa.Connection, DayRange], Finding]
 def tenant_health_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of the tenant-health tables."""
     return [
-        _check("tenant_profiles", "rows_are_tenants_at_d", profiles_not_in_source, dg.AssetCheckSeverity.ERROR),
+        _check("tenant_profiles", "rows_are_tenants_at_d", _rows_are_tenants_at_d, dg.AssetCheckSeverity.ERROR),
         _check("usage_metrics", "no_tenant_missing", missing_tenants("usage_metrics"), dg.AssetCheckSeverity.ERROR),
         _check(
             "feature_adoption", "no_tenant_missing", missing_tenants("feature_adoption"), dg.AssetCheckSeverity.ERROR
@@ -40,6 +42,14 @@ def tenant_health_checks() -> list[dg.AssetChecksDefinition]:
         _check("tenant_health_scores", "scores_add_up", scores_not_adding_up, dg.AssetCheckSeverity.ERROR),
         _check("tenant_health_scores", "share_of_high_risk_is_steady", jumps_in_high_risk, dg.AssetCheckSeverity.WARN),
     ]
+
+
+def _rows_are_tenants_at_d(connection: sa.Connection, days: DayRange) -> Finding:
+    """Each day has as many rows as the source has tenants active at its end, counted anew from their dates."""
+    settings = read_settings()
+    urls = resolved_urls(settings)
+    context = RunContext.of(settings, urls.source, urls.warehouse, "check", now())
+    return rows_other_than(connection, days, tenants_at(context, days))
 
 
 def _check(asset: str, name: str, query: Query, severity: dg.AssetCheckSeverity) -> dg.AssetChecksDefinition:

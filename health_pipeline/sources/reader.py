@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import reduce
 from typing import Any, Protocol
 
@@ -128,6 +128,14 @@ class SourceReader:
         if table is TENANTS:
             self._good_tenants = good
         return good
+
+    def newest_fact(self, table: SourceTable) -> datetime | None:
+        """When the newest row that isn't of the future was created, UTC; None where there is none."""
+        found = self._find(table)
+        assert found is not None
+        past = found.rows([table.creation], lambda rows: rows[table.creation] <= at(rows[table.creation], self.clock))
+        newest = self.connector.load(past.agg(newest=past[table.creation].max())).to_pyarrow()["newest"][0].as_py()
+        return newest if newest is None else newest.replace(tzinfo=UTC)
 
     def check_share(self, max_bad_share: float) -> None:
         """Raises TooManyBadRows if any table had 10 or more bad rows and more than this share of the rows read."""

@@ -12,7 +12,7 @@ from adbc_driver_postgresql import dbapi
 from health_pipeline.errors import SettingError, WarehouseError
 from health_pipeline.sources.postgres import connection_uri, libpq_message
 
-UNREACHABLE = "the warehouse can't be reached (HEALTH_WAREHOUSE_URL): "
+_WAREHOUSE = ("HEALTH_WAREHOUSE_URL", "the warehouse")
 
 
 def checked_url(name: str, url: str) -> str:
@@ -22,19 +22,19 @@ def checked_url(name: str, url: str) -> str:
     return connection_uri(url)
 
 
-def sql_engine(url: str) -> sa.Engine:
-    """An engine without a pool: commands are short, and nothing is left open on the server."""
-    return sa.create_engine(checked_url("HEALTH_WAREHOUSE_URL", url), poolclass=sa.NullPool)
-
-
 @contextmanager
-def sql_connection(url: str) -> Iterator[sa.Connection]:
-    """A connection in a transaction that commits at the end. Raises WarehouseError if the server can't be reached."""
-    engine = sql_engine(url)
+def sql_connection(url: str, setting: str = _WAREHOUSE[0], what: str = _WAREHOUSE[1]) -> Iterator[sa.Connection]:
+    """A connection in a transaction that commits at the end. Raises WarehouseError if the server can't be reached.
+
+    setting, what: the setting that gave the URL and what it is of, for the message.
+    """
+    # Without a pool: commands are short, and nothing is left open on the server.
+    engine = sa.create_engine(checked_url(setting, url), poolclass=sa.NullPool)
     try:
         connection = engine.connect()
     except sa.exc.OperationalError as error:
-        raise WarehouseError(UNREACHABLE + " ".join(str(error.orig).split())) from error
+        reason = " ".join(str(error.orig).split())
+        raise WarehouseError(f"{what} can't be reached ({setting}): {reason}") from error
     with connection, connection.begin():
         yield connection
 
@@ -43,9 +43,9 @@ def sql_connection(url: str) -> Iterator[sa.Connection]:
 def arrow_connection(url: str) -> Iterator[dbapi.Connection]:
     """A connection in a transaction that commits at the end and rolls back on any error."""
     try:
-        connection = dbapi.connect(checked_url("HEALTH_WAREHOUSE_URL", url))
+        connection = dbapi.connect(checked_url(_WAREHOUSE[0], url))
     except dbapi.Error as error:
-        raise WarehouseError(UNREACHABLE + libpq_message(error)) from error
+        raise WarehouseError(f"the warehouse can't be reached (HEALTH_WAREHOUSE_URL): {libpq_message(error)}") from error
     try:
         yield connection
         connection.commit()

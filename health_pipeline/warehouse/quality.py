@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
@@ -56,8 +56,8 @@ def missing_tenants(table: str) -> Callable[[sa.Connection, DayRange], Finding]:
     return query
 
 
-def profiles_not_in_source(connection: sa.Connection, days: DayRange) -> Finding:
-    """Every day of the run has tenants, unless no day of it has any."""
+def rows_other_than(connection: sa.Connection, days: DayRange, expected: Mapping[date, int]) -> Finding:
+    """How many days have another number of tenants in the warehouse than expected."""
     rows = connection.execute(
         sa.text(
             f"SELECT metric_date, count(*) AS tenants FROM {SCHEMA}.tenant_profiles"
@@ -65,10 +65,10 @@ def profiles_not_in_source(connection: sa.Connection, days: DayRange) -> Finding
         ),
         {"first": days.first, "last": days.last},
     ).all()
-    empty = len(days) - len(rows) if rows else 0
-    return Finding(
-        empty, f"{empty} of {len(days)} days have no tenant", {"tenant_days": sum(row.tenants for row in rows)}
-    )
+    found = {row.metric_date: row.tenants for row in rows}
+    wrong = [day for day in days if found.get(day, 0) != expected[day]]
+    figures: dict[str, int | float] = {"rows": sum(found.values()), "tenants_at_d": sum(expected.values())}
+    return Finding(len(wrong), f"{len(wrong)} of {len(days)} days have other rows than tenants at D", figures)
 
 
 def scores_not_adding_up(connection: sa.Connection, days: DayRange) -> Finding:

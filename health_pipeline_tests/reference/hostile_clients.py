@@ -299,7 +299,7 @@ def score_paths(scene: Clients) -> None:
     rules = rules_of(scene.zone, None)
     for path in SCORE_PATHS:
         person = scene.person()
-        user = {**next(row for row in scene.source["users"] if row["user_id"] == person.user_id)}
+        user = next(row for row in scene.source["users"] if row["user_id"] == person.user_id)
         answers: list[Row] = []
         client = Client(user, {"created_at": scene.long_ago, "deactivated_at": None}, [], [], answers)
         # The last Sunday is met by the last value, so that the first ones lie before the days.

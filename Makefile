@@ -1,0 +1,46 @@
+# Two commands are enough: `make demo` and `make test`. Each builds .venv when it isn't there or the lock has changed.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+
+.PHONY: setup demo up test unit integration end-to-end check format dictionary lock
+
+setup: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; install it or run make PYTHON=/its/path"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "error: $(PYTHON) can't make a virtual environment; install its venv package"; exit 1; }
+	@echo "Installing the locked versions into .venv …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/health-pipeline demo
+
+up: setup
+	@$(BIN)/health-pipeline up
+
+# Fast first.
+test: unit integration end-to-end
+
+unit integration end-to-end: setup
+	$(BIN)/pytest health_pipeline_tests/$(subst -,_,$@)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dictionary: setup
+	$(BIN)/python -m health_pipeline.tables.dictionary > docs/data-dictionary.md
+
+# The lock is universal (every supported Python and platform) and names no index.
+lock:
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-strip-extras --no-header --quiet -o requirements.lock

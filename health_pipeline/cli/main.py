@@ -1,0 +1,97 @@
+"""Commands and their arguments. Heavy modules are imported by the command that needs them, so that --help is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from health_pipeline.errors import UserError
+from health_pipeline.settings import parsed_date
+
+SYSTEMS = ("tenant_health", "order_health", "client_success")
+
+
+class _Commands(click.Group):
+    """Shows a user's error as one line and exits with 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Daily customer-health tables from your application's own data.
+
+    Settings come from the environment (HEALTH_SOURCE_URL, HEALTH_WAREHOUSE_URL, …); with none set, an embedded PostgreSQL
+    in .health holds a demo application, the warehouse and Dagster's storage.
+    """
+    # Read by Dagster whenever it stores an event: in batches, a range run takes a fraction of the time.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
+
+
+@main.command()
+@click.option("--tenants", default=200, show_default=True, type=click.IntRange(1, 20_000), help="Tenants to invent.")
+@click.option("--days", default=150, show_default=True, type=click.IntRange(1, 1_000), help="Days of facts to invent.")
+@click.option("--seed", default=7, show_default=True, type=click.IntRange(0), help="The same seed gives the same data.")
+def demo(tenants: int, days: int, seed: int) -> None:
+    """Invent an application, run the pipeline over its last 30 days, and show who is at risk."""
+    from health_pipeline.cli.demo import run_demo
+
+    sys.exit(run_demo(tenants=tenants, days=days, seed=seed))
+
+
+@main.command()
+@click.option("--from", "first", required=True, metavar="DATE", help="The first day, such as 2024-01-31.")
+@click.option("--to", "last", required=True, metavar="DATE", help="The last day, included.")
+@click.option("--only", type=click.Choice(SYSTEMS), help="One system's tables instead of all.")
+@click.option("--tenant", metavar="ID", help="Replace only this tenant's rows (its tenant_id or slug).")
+def backfill(first: str, last: str, only: str | None, tenant: str | None) -> None:
+    """Materialise a range of days through Dagster, in recorded runs; exit 0 only if every partition is."""
+    from health_pipeline.cli.backfill import run_backfill
+
+    sys.exit(run_backfill(parsed_date("--from", first), parsed_date("--to", last), only, tenant))
+
+
+@main.command()
+def status() -> None:
+    """The newest day per table, missing and failed days, source freshness, quarantined rows."""
+    from health_pipeline.cli.status import show_status
+
+    show_status()
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the warehouse schema to the current version."""
+    from health_pipeline.connections import resolved_urls
+    from health_pipeline.settings import read_settings
+    from health_pipeline.warehouse.migrate import migrate as migrate_warehouse
+
+    migrate_warehouse(resolved_urls(read_settings()).warehouse)
+    click.echo("The warehouse schema health is at the current version.")
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; the UI has no login.")
+def up(port: int, host: str) -> None:
+    """Serve the Dagster UI with its daemon and the nightly schedule, until Ctrl-C."""
+    from health_pipeline.cli.up import serve
+
+    sys.exit(serve(host, port))
+
+
+@main.command()
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(arguments: tuple[str, ...]) -> None:
+    """Open psql on the warehouse (arguments are handed on, after --), or print how to connect."""
+    from health_pipeline.cli.psql import open_psql
+
+    sys.exit(open_psql(arguments))

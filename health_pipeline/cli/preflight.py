@@ -1,0 +1,33 @@
+"""What a command checks before it starts a run, so that a user's error is one line and nothing is written."""
+
+from __future__ import annotations
+
+import logging
+
+from health_pipeline.connections import Urls, resolved_urls
+from health_pipeline.settings import Settings, now
+from health_pipeline.systems.context import RunContext
+from health_pipeline.systems.tenant_health import tenant_named
+from health_pipeline.warehouse.connection import checked_url, sql_connection
+from health_pipeline.warehouse.migrate import migrate
+
+
+def checked_run(settings: Settings, tenant: str | None = None) -> Urls:
+    """The URLs, once policy, mapping, source and both databases are known to work; the warehouse is migrated.
+
+    Raises UserError for the first of them that doesn't.
+    """
+    # Runs are recorded by Dagster; on the screen, only their outcome is shown.
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    urls = resolved_urls(settings)
+    checked_url("HEALTH_DAGSTER_URL", urls.dagster)
+    context = RunContext.of(settings, urls.source, urls.warehouse, "check", now())
+    with sql_connection(urls.warehouse):
+        pass
+    with sql_connection(urls.dagster, "HEALTH_DAGSTER_URL", "Dagster's storage"):
+        pass
+    with context.reading() as reader:
+        if tenant is not None:
+            tenant_named(reader, tenant)
+    migrate(urls.warehouse)
+    return urls

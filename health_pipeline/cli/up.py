@@ -1,0 +1,34 @@
+"""up: the Dagster UI and daemon on the same state, until Ctrl-C; then everything stops, the embedded database included."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import click
+
+from health_pipeline.connections import resolved_urls
+from health_pipeline.orchestration.instance import dagster_home
+from health_pipeline.settings import read_settings
+from health_pipeline.warehouse.migrate import migrate
+
+
+def serve(host: str, port: int) -> int:
+    """Serve until a signal; returns the exit code."""
+    settings = read_settings()
+    urls = resolved_urls(settings)
+    migrate(urls.warehouse)
+    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(settings))}
+    urls.export(environment)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "health_pipeline.orchestration.definitions"]
+    click.echo(f"Dagster UI: http://{host}:{port}   (Ctrl-C stops it)")
+    # A group of its own: Ctrl-C reaches this process alone, which then stops the others in order.
+    server = subprocess.Popen(
+        [*command, "-h", host, "-p", str(port)], env=environment, cwd=settings.home, start_new_session=True
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.send_signal(signal.SIGINT))
+    code = server.wait()
+    return 0 if code in (0, -signal.SIGINT, 130) else code
