@@ -18,6 +18,20 @@ DEFAULT_START_DATE = "2024-01-01"
 
 
 @dataclass(frozen=True)
+class MailSettings:
+    """How weekly mails leave. smtp_url None: as .eml files in `folder`.
+
+    sender: the From address, with or without a name. unsubscribe: what the List-Unsubscribe header says, a mailto: or
+    https: URL, in which {client_id} stands for the client; None: a mail to the sender.
+    """
+
+    smtp_url: str | None
+    sender: str | None
+    unsubscribe: str | None
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything a command or a run needs to know. A URL that is None stands for the embedded server's database."""
 
@@ -30,6 +44,7 @@ class Settings:
     timezone: str
     home: Path
     max_bad_share: float
+    mail: MailSettings
 
     @property
     def calendar(self) -> Calendar:
@@ -68,6 +83,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
     zone = given("HEALTH_TIMEZONE") or "UTC"
     Calendar(zone)
+    home = (path("HEALTH_HOME") or Path(".health")).absolute()
     return Settings(
         source_url=given("HEALTH_SOURCE_URL"),
         source_mapping=path("HEALTH_SOURCE_MAPPING"),
@@ -76,8 +92,14 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         policy=path("HEALTH_POLICY"),
         start_date=parsed_date("HEALTH_START_DATE", given("HEALTH_START_DATE") or DEFAULT_START_DATE),
         timezone=zone,
-        home=(path("HEALTH_HOME") or Path(".health")).absolute(),
+        home=home,
         max_bad_share=_share("HEALTH_MAX_BAD_SHARE", given("HEALTH_MAX_BAD_SHARE") or "0.01"),
+        mail=MailSettings(
+            smtp_url=given("HEALTH_SMTP_URL"),
+            sender=given("HEALTH_MAIL_FROM"),
+            unsubscribe=given("HEALTH_MAIL_UNSUBSCRIBE"),
+            folder=home / "mail",
+        ),
     )
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import click
 
@@ -22,13 +23,19 @@ def serve(host: str, port: int) -> int:
     migrate(urls.warehouse)
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(settings))}
     urls.export(environment)
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "health_pipeline.orchestration.definitions"]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-m", "health_pipeline.orchestration.definitions"]
     click.echo(f"Dagster UI: http://{host}:{port}   (Ctrl-C stops it)")
+    # Handlers come first: a signal that was ignored would be ignored by the children too, and they could not be stopped.
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
     # A group of its own: Ctrl-C reaches this process alone, which then stops the others in order.
     server = subprocess.Popen(
         [*command, "-h", host, "-p", str(port)], env=environment, cwd=settings.home, start_new_session=True
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.send_signal(signal.SIGINT))
+    while server.poll() is None and not stopping.wait(timeout=0.5):
+        pass
+    if server.poll() is None:
+        server.send_signal(signal.SIGINT)
     code = server.wait()
-    return 0 if code in (0, -signal.SIGINT, 130) else code
+    return 0 if stopping.is_set() else code

@@ -1,7 +1,7 @@
 """A client's figures at Sundays: what scores, insights and mails are made of. Rule: client-success.md.
 
-Here an index counts Sundays: 0 is the first, 1 the one a week later. A fact of day d (an index with that first Sunday as
-day 0) lies in the windows of the Sundays from `_seen_from(d)` on.
+Sundays are counted like days in metrics/intervals.py: 0 is the first, 1 the one a week later. A day's fact lies in the
+windows of the Sundays from `_Sundays.after(day)` on.
 """
 
 from __future__ import annotations
@@ -13,61 +13,56 @@ from datetime import date, timedelta
 import ibis
 import ibis.expr.types as ir
 
-from health_pipeline.days import Calendar, DayRange
-from health_pipeline.metrics.clients import CLIENT, client_lives, task_states
+from health_pipeline.days import DayRange
+from health_pipeline.metrics.clients import CLIENT, ClientActivity
 from health_pipeline.metrics.intervals import counts_by_day, intervals
 from health_pipeline.policy.model import ClientSuccessPolicy
 
 LAUNCH_KIT = "launch_kit_viewed"
 # What the figures of the types that insights tell of are called; each has week_NAME and total_NAME.
 CREATIONS = {"task_completed": "tasks_completed", "content_generated": "content", "visual_created": "visuals"}
+_FIGURES = (
+    *("active_days", "events", "high_value_events", "events_before", "launch_kit_views"),
+    *(f"{span}_{name}" for name in CREATIONS.values() for span in ("week", "total")),
+    *("recent_content", "recent_visuals"),
+)
+_ONBOARDING = ("onboarding_tasks", "onboarding_completed", "onboarding_skipped")
+_FEEDBACK = ("feedback_answers", "feedback_sum")
 _WEEK = 7
 
 
-@dataclass(frozen=True)
-class ClientInputs:
-    """Good rows of the source; None where an optional table is not mapped."""
-
-    tenants: ir.Table
-    users: ir.Table
-    events: ir.Table
-    onboarding_tasks: ir.Table | None
-    feedback: ir.Table | None
-
-    def of(self, clients: ir.Table) -> ClientInputs:
-        """The same with only these clients (tenant_id, client_id) as users."""
-        wanted = [self.users.tenant_id == clients.tenant_id, self.users.user_id == clients.client_id]
-        return ClientInputs(
-            self.tenants, self.users.semi_join(clients, wanted), self.events, self.onboarding_tasks, self.feedback
-        )
-
-
-def client_weeks(
-    inputs: ClientInputs, policy: ClientSuccessPolicy, calendar: Calendar, sundays: Sequence[date], lookback: int
-) -> ir.Table:
+def client_weeks(activity: ClientActivity, policy: ClientSuccessPolicy, sundays: Sequence[date]) -> ir.Table:
     """Figures per Sunday and client active at its 00:00; sundays: one or more, a week apart.
 
     Columns: metric_date, tenant_id, client_id, then counts: active_days, events, high_value_events, events_before (the
-    week before), week_X and total_X for each of CREATIONS, recent_content and recent_visuals (progress_score's window),
-    launch_kit_views; tasks, tasks_completed, tasks_skipped (null: not mapped); feedback_answers, feedback_sum (null: not
-    mapped); last_event_days and created_days: whole days from the last event (null: none) and from the client's creation
-    to the Sunday. events must hold every event before the last Sunday; lookback: days from the oldest fact to the first.
+    week before), launch_kit_views, week_X and total_X for each of CREATIONS, recent_content and recent_visuals
+    (progress_score's window); onboarding_tasks and of those onboarding_completed and onboarding_skipped (null: not
+    mapped); feedback_answers, feedback_sum (null: not mapped); last_event_days and created_days: from the day of the last
+    event (null: none) and that of the client's creation to the Sunday.
+
+    activity must hold every event before the last Sunday.
     """
-    around = DayRange(sundays[0], sundays[-1])
-    lives = client_lives(inputs.tenants, inputs.users, calendar, around, lookback)
-    daily = _daily_events(inputs.events, lives, calendar, around, lookback)
-    pieces = _event_pieces(daily, policy)
-    if inputs.onboarding_tasks is not None:
-        pieces += _task_pieces(task_states(inputs.onboarding_tasks, calendar, around, lookback))
-    if inputs.feedback is not None:
-        window = policy.components.satisfaction_score.days
-        pieces += _feedback_pieces(inputs.feedback, window, calendar, around, lookback)
-    figures = _figure_names()
-    # The dates that counts_by_day would give to its indexes are days; its index is what counts here.
+    at = _Sundays(activity.first_day, sundays)
+    # Later days count at no Sunday; those of others than clients needn't be counted.
+    events = activity.event_days.filter(activity.event_days.day < at.offset + _WEEK * (len(sundays) - 1))
+    events = events.semi_join(activity.lives, CLIENT)
+    pieces = _event_pieces(events, policy, at)
+    if activity.task_states is not None:
+        pieces += _task_pieces(activity.task_states, at)
+    if activity.feedback_days is not None:
+        answers, window = activity.feedback_days, policy.components.satisfaction_score.days
+        pieces.append(at.window(answers, "feedback_answers", window))
+        pieces.append(at.window(answers, "feedback_sum", window, "score"))
+    figures = (*_FIGURES, *_ONBOARDING, *_FEEDBACK)
+    # The dates that counts_by_day gives to its indexes are days; only the indexes are of use here.
     index = DayRange(sundays[0], sundays[0] + timedelta(days=len(sundays) - 1))
-    counted = counts_by_day(pieces, lives.select(CLIENT), figures, index).drop("metric_date").rename(sunday="day")
-    unmapped = _unmapped(inputs)
-    rows = _at_sundays(counted, lives, _last_days(daily, counted), sundays)
+    counted = counts_by_day(pieces, activity.lives.select(CLIENT), figures, index)
+    counted = counted.drop("metric_date").rename(sunday="day")
+    rows = _of_active_clients(counted, activity.lives, _last_days(events, counted, at), at)
+    unmapped = {
+        *(_ONBOARDING if activity.task_states is None else ()),
+        *(_FEEDBACK if activity.feedback_days is None else ()),
+    }
     return rows.select(
         "metric_date",
         *CLIENT,
@@ -77,109 +72,84 @@ def client_weeks(
     )
 
 
-def _figure_names() -> list[str]:
-    of_types = [f"{span}_{name}" for name in CREATIONS.values() for span in ("week", "total")]
-    return [
-        *("active_days", "events", "high_value_events", "events_before", *of_types, "recent_content", "recent_visuals"),
-        *("launch_kit_views", "tasks", "tasks_completed", "tasks_skipped", "feedback_answers", "feedback_sum"),
-    ]
+@dataclass(frozen=True)
+class _Sundays:
+    """Sundays a week apart, against days that are indexes from first_day on."""
+
+    first_day: date
+    dates: Sequence[date]
+
+    def after(self, day: ir.IntegerValue) -> ir.IntegerValue:
+        """The first Sunday whose 00:00 lies after the day."""
+        return ((day - self.offset) // _WEEK) + 1
+
+    @property
+    def offset(self) -> int:
+        """The first Sunday's own day."""
+        return (self.dates[0] - self.first_day).days
+
+    def window(self, rows: ir.Table, figure: str, days: int, weight: str | None = None, lag: int = 0) -> ir.Table:
+        """The rows' `day` counts at the Sundays in whose window of so many days it lies, with the column `weight`, or 1;
+        lag: days that end the window earlier."""
+        # Most of a history lies in no window; it is left out before anything is made of it.
+        inside = rows.filter(rows.day + (lag + days) >= self.offset)
+        first, end = self.after(inside.day + lag), self.after(inside.day + (lag + days))
+        return intervals(inside, CLIENT, figure, first, end, inside[weight] if weight else 1)
+
+    def from_then_on(
+        self, rows: ir.Table, figure: str, day: ir.IntegerValue, weight: ir.IntegerValue | int = 1
+    ) -> ir.Table:
+        """The rows count at all Sundays after the day."""
+        return intervals(rows, CLIENT, figure, self.after(day), None, weight)
 
 
-def _unmapped(inputs: ClientInputs) -> set[str]:
-    tasks = {"tasks", "tasks_completed", "tasks_skipped"} if inputs.onboarding_tasks is None else set()
-    return tasks | ({"feedback_answers", "feedback_sum"} if inputs.feedback is None else set())
-
-
-def _seen_from(day: ir.IntegerValue) -> ir.IntegerValue:
-    """The first Sunday whose 00:00 lies after the day, as an index."""
-    return (day // _WEEK) + 1
-
-
-def _daily_events(
-    events: ir.Table, lives: ir.Table, calendar: Calendar, around: DayRange, lookback: int
-) -> ir.Table:
-    """Events by client, day and type, before the last Sunday."""
-    rows = events.select(
-        "tenant_id",
-        "event_type",
-        client_id=events.user_id,
-        day=calendar.day_index(events.occurred_at, around, lookback),
-    )
-    rows = rows.filter(rows.day < len(around) - 1).semi_join(lives, CLIENT)
-    return rows.group_by([*CLIENT, "event_type", "day"]).agg(events=rows.count())
-
-
-def _event_pieces(daily: ir.Table, policy: ClientSuccessPolicy) -> list[ir.Table]:
-    progress = policy.components.progress_score.days
-    days = daily.select(*CLIENT, "day").distinct()
-    high_value = daily.filter(daily.event_type.isin(list(policy.high_value_event_types)))
-    launch_kit = daily.filter(daily.event_type == LAUNCH_KIT)
+def _event_pieces(events: ir.Table, policy: ClientSuccessPolicy, at: _Sundays) -> list[ir.Table]:
+    high_value = events.filter(events.event_type.isin(list(policy.high_value_event_types)))
+    launch_kit = events.filter(events.event_type == LAUNCH_KIT)
     pieces = [
-        _windowed(days, "active_days", days.day, _WEEK),
-        _windowed(daily, "events", daily.day, _WEEK, daily.events),
-        _windowed(daily, "events_before", daily.day + _WEEK, _WEEK, daily.events),
-        _windowed(high_value, "high_value_events", high_value.day, _WEEK, high_value.events),
-        _windowed(launch_kit, "launch_kit_views", launch_kit.day, None, launch_kit.events),
+        at.window(events.select(*CLIENT, "day").distinct(), "active_days", _WEEK),
+        at.window(events, "events", _WEEK, "events"),
+        at.window(events, "events_before", _WEEK, "events", lag=_WEEK),
+        at.window(high_value, "high_value_events", _WEEK, "events"),
+        at.from_then_on(launch_kit, "launch_kit_views", launch_kit.day, launch_kit.events),
     ]
     for event_type, name in CREATIONS.items():
-        made = daily.filter(daily.event_type == event_type)
-        pieces.append(_windowed(made, f"week_{name}", made.day, _WEEK, made.events))
-        pieces.append(_windowed(made, f"total_{name}", made.day, None, made.events))
-        if name != "tasks_completed":
-            pieces.append(_windowed(made, f"recent_{name}", made.day, progress, made.events))
+        made = events.filter(events.event_type == event_type)
+        pieces.append(at.window(made, f"week_{name}", _WEEK, "events"))
+        pieces.append(at.from_then_on(made, f"total_{name}", made.day, made.events))
+        if f"recent_{name}" in _FIGURES:
+            pieces.append(at.window(made, f"recent_{name}", policy.components.progress_score.days, "events"))
     return pieces
 
 
-def _windowed(
-    rows: ir.Table, figure: str, day: ir.IntegerValue, window: int | None, weight: ir.IntegerValue | int = 1
-) -> ir.Table:
-    """A fact of the day counts at the Sundays of the `window` days after it (None: at all of them)."""
-    end = None if window is None else _seen_from(day + window)
-    return intervals(rows, CLIENT, figure, _seen_from(day), end, weight)
-
-
-def _task_pieces(tasks: ir.Table) -> list[ir.Table]:
+def _task_pieces(tasks: ir.Table, at: _Sundays) -> list[ir.Table]:
     completed = tasks.filter(tasks.completed_day.notnull())
     skipped = tasks.filter(tasks.skipped_day.notnull())
+    skipped_until = at.after(skipped.completed_day)
     return [
-        intervals(tasks, CLIENT, "tasks", _seen_from(tasks.created_day), None),
-        intervals(completed, CLIENT, "tasks_completed", _seen_from(completed.completed_day), None),
-        intervals(
-            skipped, CLIENT, "tasks_skipped", _seen_from(skipped.skipped_day), _seen_from(skipped.completed_day)
-        ),
+        at.from_then_on(tasks, "onboarding_tasks", tasks.created_day),
+        at.from_then_on(completed, "onboarding_completed", completed.completed_day),
+        intervals(skipped, CLIENT, "onboarding_skipped", at.after(skipped.skipped_day), skipped_until),
     ]
 
 
-def _feedback_pieces(
-    feedback: ir.Table, window: int, calendar: Calendar, around: DayRange, lookback: int
-) -> list[ir.Table]:
-    rows = feedback.select(
-        "tenant_id", "score", client_id=feedback.user_id, day=calendar.day_index(feedback.submitted_at, around, lookback)
-    )
-    return [
-        _windowed(rows, "feedback_answers", rows.day, window),
-        _windowed(rows, "feedback_sum", rows.day, window, rows.score),
-    ]
-
-
-def _last_days(daily: ir.Table, counted: ir.Table) -> ir.Table:
+def _last_days(events: ir.Table, counted: ir.Table, at: _Sundays) -> ir.Table:
     """The day of the last event before each Sunday (null: none yet); grain: client and Sunday."""
-    seen = daily.mutate(sunday=ibis.greatest(_seen_from(daily.day), 0).cast("int64"))
+    seen = events.mutate(sunday=ibis.greatest(at.after(events.day), 0).cast("int64"))
     by_sunday = seen.group_by([*CLIENT, "sunday"]).agg(last_day=seen.day.max())
-    joined = counted.select(*CLIENT, "sunday").left_join(by_sunday, [*CLIENT, "sunday"])
+    rows = counted.select(*CLIENT, "sunday").left_join(by_sunday, [*CLIENT, "sunday"])
+    rows = rows.select(*CLIENT, "sunday", "last_day")
     running = ibis.window(group_by=CLIENT, order_by="sunday", preceding=None, following=0)
-    rows = joined.select(*CLIENT, "sunday", "last_day")
     return rows.mutate(last_day=rows.last_day.max().over(running))
 
 
-def _at_sundays(counted: ir.Table, lives: ir.Table, last_days: ir.Table, sundays: Sequence[date]) -> ir.Table:
-    """The counted rows of clients active at 00:00 of the Sunday."""
+def _of_active_clients(counted: ir.Table, lives: ir.Table, last_days: ir.Table, at: _Sundays) -> ir.Table:
+    """The counted rows of clients active at 00:00 of the Sunday, with its date and the days since."""
     dates = ibis.memtable(
-        {"sunday": range(len(sundays)), "metric_date": list(sundays)}, schema={"sunday": "int64", "metric_date": "date"}
+        {"sunday": range(len(at.dates)), "metric_date": list(at.dates)},
+        schema={"sunday": "int64", "metric_date": "date"},
     )
     rows = counted.inner_join(lives, CLIENT).inner_join(last_days, [*CLIENT, "sunday"]).inner_join(dates, "sunday")
-    at = rows.sunday * _WEEK
-    rows = rows.filter((rows.first_day < at) & (rows.end_day.isnull() | (rows.end_day >= at)))
-    return rows.mutate(
-        last_event_days=rows.sunday * _WEEK - rows.last_day, created_days=rows.sunday * _WEEK - rows.created_day
-    )
+    rows = rows.mutate(today=rows.sunday * _WEEK + at.offset)
+    rows = rows.filter((rows.first_day < rows.today) & (rows.end_day.isnull() | (rows.end_day >= rows.today)))
+    return rows.mutate(last_event_days=rows.today - rows.last_day, created_days=rows.today - rows.created_day)

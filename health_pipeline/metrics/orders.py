@@ -42,12 +42,12 @@ def order_eras(inputs: OrderInputs, policy: OrderHealthPolicy, calendar: Calenda
     order_days = _order_days(inputs, calendar, days).semi_join(lives, _KEYS)
     counted = _with_reactivation(_with_figures(order_days, policy), policy)
     buyers = lives.inner_join(_with_revenue(counted, policy), _KEYS)
-    firsts = counted.filter(counted.delivered_orders == 1)
+    firsts = order_days.group_by(_KEYS).agg(first_day=order_days.day.min())
     prospects = lives.left_join(firsts, _KEYS).select(
         *(lives[name] for name in lives.columns),
         delivered_orders=ibis.literal(0, "int64"),
         from_day=lives.active_from,
-        to_day=firsts.from_day,
+        to_day=firsts.first_day,
     )
     unknown = {name: ibis.null(kind) for name, kind in buyers.schema().items() if name not in prospects.columns}
     eras = buyers.union(prospects.mutate(**unknown).select(buyers.columns), distinct=False)
@@ -89,10 +89,16 @@ def _order_days(inputs: OrderInputs, calendar: Calendar, days: DayRange) -> ir.T
     dated = delivered.select(
         *_KEYS,
         day=calendar.day_index(delivered.delivered_at, days, inputs.lookback),
-        cents=(delivered.total_amount.cast("decimal(38, 2)") * 100).cast(_CENTS),
+        cents=_cents(delivered.total_amount),
     )
     dated = dated.filter(dated.day < len(days))
     return dated.group_by([*_KEYS, "day"]).agg(cents=dated.cents.sum().cast(_CENTS))
+
+
+def _cents(amount: ir.StringValue) -> ir.DecimalValue:
+    # To read a wide decimal takes a hundred times as long; the few that need it get it.
+    units = ibis.coalesce(amount.try_cast("decimal(18, 2)").cast("decimal(38, 2)"), amount.cast("decimal(38, 2)"))
+    return (units * 100).cast(_CENTS)
 
 
 def _with_figures(order_days: ir.Table, policy: OrderHealthPolicy) -> ir.Table:
@@ -204,7 +210,26 @@ def _date(day: ir.IntegerValue, days: DayRange) -> ir.DateValue:
     return (ibis.timestamp(days.first.isoformat()) + day.as_interval("D")).date()
 
 
-def purchase_histories(eras: ir.Table, days: DayRange, model_days: ir.Table) -> ir.Table:
+def counts_per_day(rows: ir.Table) -> ir.Table:
+    """Customers by status, and those that turned dormant or came back on the day; grain: metric_date. rows: as
+    customer_order_days gives them."""
+
+    def having(status: str) -> ir.IntegerValue:
+        return rows.count(where=rows.risk_status == status)
+
+    return rows.group_by("metric_date").agg(
+        customers=rows.count(),
+        prospects=rows.count(where=rows.risk_status.isnull()),
+        healthy=having("HEALTHY"),
+        at_risk_revenue=having("AT_RISK_REVENUE"),
+        at_risk_cadence=having("AT_RISK_CADENCE"),
+        dormant=having("DORMANT"),
+        newly_dormant=rows.count(where=rows.dormancy_since == rows.metric_date),
+        reactivated=rows.count(where=rows.reactivated_date == rows.metric_date),
+    )
+
+
+def purchase_histories(eras: ir.Table, model_days: ir.Table) -> ir.Table:
     """What the purchase model is fitted to: the orders up to each model_date of the customers created by then.
 
     model_days: model_date and its day. Grain: model_date, tenant_id, repeat_orders, recency_days, age_days; buyers: how

@@ -40,12 +40,13 @@ class HealthStorage(DagsterPostgresStorage):  # type: ignore[misc]
 
 
 def dagster_home(settings: Settings) -> Path:
-    """The folder DAGSTER_HOME of this deployment, with our dagster.yaml in it."""
+    """The folder DAGSTER_HOME of this deployment: the user's own, or one in HEALTH_HOME with our dagster.yaml in it."""
+    if os.environ.get("DAGSTER_HOME"):
+        return Path(os.environ["DAGSTER_HOME"])
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     with resources.as_file(resources.files(__package__) / "dagster.yaml") as shipped:
-        if not (home / "dagster.yaml").exists():
-            shutil.copyfile(shipped, home / "dagster.yaml")
+        shutil.copyfile(shipped, home / "dagster.yaml")
     return home
 
 

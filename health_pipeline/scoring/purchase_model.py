@@ -11,7 +11,7 @@ For customers with repeat orders, the formulas with b lowered by 1 are those of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -64,17 +64,17 @@ def expected_orders(
     share, mean = horizon / (later + horizon), shape * horizon / later
     mass = np.exp(-shape * np.log1p(horizon / later))  # P(n = 0)
     tail, staying, total = 1 - mass, np.ones(len(rows)), np.zeros(len(rows))
-    k = 0
+    terms = 0
     while len(rows):
-        for k in range(k, k + _TERMS_AT_ONCE):
+        for k in range(terms, terms + _TERMS_AT_ONCE):
             total += tail * staying
             mass = mass * share * ((shape + k) / (k + 1))
             tail = np.maximum(tail - mass, 0)
             staying = staying * ((stays + k) / (chances + k))
-        k += 1
+        terms += _TERMS_AT_ONCE
         result[rows] = total
         # Past the mean, a mass far below the tail shows that the tail is what rounding left over.
-        on = (tail > _NEGLIGIBLE) & ((k < mean) | (mass > 1e-6 * tail))
+        on = (tail > _NEGLIGIBLE) & ((terms < mean) | (mass > 1e-6 * tail))
         rows, shape, stays, chances, share, mean = (v[on] for v in (rows, shape, stays, chances, share, mean))
         mass, tail, staying, total = (v[on] for v in (mass, tail, staying, total))
     return np.asarray(result * alive)
@@ -202,7 +202,9 @@ def _point(logs: Floats, h: _Histories) -> _Point:
     lapse_2 = silence * (now + last) / (now * last) ** 2
     log_odds = np.log(a / (b + x)) + (r + x) * lapse
     dropped = np.exp(-np.logaddexp(0, -log_odds))
-    value = orders[0] - r * np.log1p(h.age / alpha) - x * np.log(now) + stays[0] - chances[0] + np.logaddexp(0, log_odds)
+    value = (
+        orders[0] - r * np.log1p(h.age / alpha) - x * np.log(now) + stays[0] - chances[0] + np.logaddexp(0, log_odds)
+    )
     odds_1 = np.array([lapse, (r + x) * lapse_1, 1 / a, -1 / (b + x)])
     alive_1 = np.array(
         [

@@ -1,8 +1,9 @@
-"""What the systems share: a run for one tenant, and what a run found out about its source."""
+"""What the systems share: a run for one tenant, and what any run found out about its source."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 from health_pipeline.errors import SettingError
 from health_pipeline.sources import contract
@@ -13,20 +14,21 @@ ROWS_PER_BATCH = 500_000
 
 @dataclass(frozen=True)
 class ReadFacts:
-    """What any run found out about its source: counts by table, and the tables that are not mapped."""
+    """What a run found out about its source: counts by table, and the logical tables that are not mapped."""
 
     rows_read: dict[str, int]
     bad_rows: dict[str, int]
     unmapped_tables: list[str]
 
-
-def read_facts(reader: SourceReader) -> ReadFacts:
-    """The facts of what was read so far."""
-    return ReadFacts(
-        rows_read=dict(reader.rows_read),
-        bad_rows={name: len(rows) for name, rows in reader.bad_rows.items()},
-        unmapped_tables=[table.name for table in contract.SOURCE_TABLES.values() if not reader.is_mapped(table)],
-    )
+    @classmethod
+    def of(cls, reader: SourceReader, **more: Any) -> Self:
+        """The facts of what was read so far; more: the fields that a system adds."""
+        return cls(
+            rows_read=dict(reader.rows_read),
+            bad_rows={name: len(rows) for name, rows in reader.bad_rows.items()},
+            unmapped_tables=[table.name for table in contract.SOURCE_TABLES.values() if not reader.is_mapped(table)],
+            **more,
+        )
 
 
 def tenant_named(reader: SourceReader, name: str) -> str:

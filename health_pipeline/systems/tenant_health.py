@@ -16,7 +16,6 @@ import pandas as pd
 import pyarrow as pa
 
 from health_pipeline.days import DayRange, merged
-from health_pipeline.errors import SettingError
 from health_pipeline.metrics.adoption import feature_adoption
 from health_pipeline.metrics.usage import LOGIN, WINDOW_DAYS, UsageInputs, usage_metrics
 from health_pipeline.scoring.peer_benchmarks import peer_benchmarks
@@ -25,6 +24,7 @@ from health_pipeline.scoring.tenant_health import KEYS, tenant_health_scores
 from health_pipeline.sources import contract
 from health_pipeline.sources.logical import Predicate, at
 from health_pipeline.sources.reader import SourceReader
+from health_pipeline.systems.common import ROWS_PER_BATCH, ReadFacts, tenant_named
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import tenant_health as tables
 from health_pipeline.tables.declare import TENANT_ID, Table
@@ -32,16 +32,11 @@ from health_pipeline.tables.frames import as_arrow, as_frame, validated
 from health_pipeline.warehouse.records import record_policy
 from health_pipeline.warehouse.writer import writing
 
-_ROWS_PER_BATCH = 500_000
-
 
 @dataclass(frozen=True)
-class SourceFacts:
+class SourceFacts(ReadFacts):
     """What a run found out about its source, by table or key: counts only."""
 
-    rows_read: dict[str, int]
-    bad_rows: dict[str, int]
-    unmapped_tables: list[str]
     unknown_event_types: dict[str, int]
     untracked_features: dict[str, int]
     cases_judged_by_status: int
@@ -99,20 +94,9 @@ def _frames(result: TenantHealth, table: Table) -> Iterator[pd.DataFrame]:
         yield result.frames[table.name]
         return
     per_day = max(1, int(result.adoption.count().execute()) // len(result.days))
-    for piece in result.days.chunks(max(1, _ROWS_PER_BATCH // per_day)):
+    for piece in result.days.chunks(max(1, ROWS_PER_BATCH // per_day)):
         rows = result.adoption.filter(result.adoption.metric_date.between(piece.first, piece.last))
         yield as_frame(table, rows.to_pyarrow())
-
-
-def tenant_named(reader: SourceReader, name: str) -> str:
-    """The tenant_id of the tenant with this id or, failing that, slug. Raises SettingError if there is none."""
-    tenants = reader.read(contract.TENANTS)
-    assert tenants is not None
-    known = tenants.select("tenant_id", "slug").to_pyarrow().to_pylist()
-    for row in sorted(known, key=lambda row: row["tenant_id"] != name):
-        if name in (row["tenant_id"], row["slug"]):
-            return str(row["tenant_id"])
-    raise SettingError(f"--tenant {name}: no tenant of the source has this tenant_id or slug")
 
 
 def compute_tenant_health(reader: SourceReader, context: RunContext, days: DayRange) -> TenantHealth:
@@ -238,10 +222,8 @@ def _facts(reader: SourceReader, context: RunContext, days: DayRange, inputs: Us
     tracked = list(context.policy.tenant_health.category_of)
     untracked = on_days.filter(on_days.feature_key.notnull() & ~on_days.feature_key.isin(tracked))
     cases = inputs.cases
-    return SourceFacts(
-        rows_read=dict(reader.rows_read),
-        bad_rows={name: len(rows) for name, rows in reader.bad_rows.items()},
-        unmapped_tables=[table.name for table in contract.SOURCE_TABLES.values() if not reader.is_mapped(table)],
+    return SourceFacts.of(
+        reader,
         unknown_event_types=_counts(unknown, "event_type"),
         untracked_features=_counts(untracked, "feature_key"),
         cases_judged_by_status=0 if cases is None else int(cases.filter(cases.sla_due_at.isnull()).count().execute()),

@@ -143,7 +143,7 @@ ALERT_SNAPSHOTS = Table(
     "alert_snapshots",
     "A day whose client_momentum_alerts were computed, also when nothing was open.",
     ("metric_date",),
-    (METRIC_DATE, count("open_alerts", "Alerts open at end(D).", unit="alerts")),
+    (METRIC_DATE, instant("computed_at", "The clock of the run that computed it last.")),
     GROUP,
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
-from itertools import cycle
+from itertools import product
 
 from health_pipeline_tests.reference.calendar import MICROSECOND
 from health_pipeline_tests.reference.client_success import WEEK, Client, Rules, component_scores, rules_of
@@ -125,7 +125,7 @@ def hostile_clients(
     optional: Iterable[str] = ("onboarding_tasks", "feedback"),
     faults: bool = True,
 ) -> Source:
-    """Source rows around the days first to last: `clients` ordinary ones beside those of the traps (about 140).
+    """Source rows around the days first to last: `clients` ordinary ones beside those of the traps (about 280).
 
     Every row has every column of the contract. `optional` names the optional tables to include. Without `faults` no
     row is bad at `clock`; with them at most nine rows of a table are, so that the run goes on whatever their share.
@@ -225,14 +225,13 @@ def few_events(scene: Clients) -> None:
 def milestones(scene: Clients) -> None:
     """Lifetime counts that reach 10, 50 and 100 at the edges of a week, miss them by one, and jump over two."""
     counts = ((9, 1), (8, 1), (10, 1), (48, 2), (49, 1), (50, 9), (98, 1), (99, 1), (9, 91), (0, 50), (100, 1), (7, 43))
-    event_types = cycle(["task_completed", "content_generated", "visual_created"])
-    for n, (before, in_week) in enumerate(counts):
+    event_types = ("task_completed", "content_generated", "visual_created")
+    for n, (event_type, (before, in_week)) in enumerate(product(event_types, counts)):
         person, sunday = scene.person(), scene.a_sunday()
-        event_type = next(event_types)
         scene.events(person, event_type, (scene.in_week(sunday - WEEK) for _ in range(before)))
         begin, end = scene.start(sunday - WEEK), scene.start(sunday)
         # The one that reaches it: first in the week, last in the week, first after it.
-        scene.event(person, event_type, (begin, end - MICROSECOND, end)[n % 3])
+        scene.event(person, event_type, (begin, end - MICROSECOND, end)[(n + n // len(counts)) % 3])
         scene.events(person, event_type, (scene.in_week(sunday) for _ in range(in_week - 1)))
 
 

@@ -1,0 +1,1 @@
+"""The weekly mail: rendering it from figures, and delivering the outbox at most once."""

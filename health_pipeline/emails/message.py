@@ -1,0 +1,104 @@
+"""From a row of the outbox to the message that a mail server takes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime, parseaddr
+from urllib.parse import quote
+
+from health_pipeline.errors import SettingError
+from health_pipeline.settings import MailSettings
+
+_FOLDER_SENDER = "client-success@localhost"
+# One address and nothing else: what could open a list, a comment or a further header is left out.
+_ADDRESS = re.compile(r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]+@[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]+")
+_LONGEST_ADDRESS = 254
+
+
+@dataclass(frozen=True)
+class OutgoingMail:
+    """A row of the outbox on its way. recipient: a checked address."""
+
+    message_id: str
+    client_id: str
+    recipient: str
+    subject: str
+    html: str
+    plain_text: str
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sends, checked. unsubscribe: as MailSettings says."""
+
+    name: str
+    address: str
+    unsubscribe: str
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
+
+def sender_of(mail: MailSettings) -> Sender:
+    """Raises SettingError where HEALTH_MAIL_FROM is missing or no address, or HEALTH_MAIL_UNSUBSCRIBE is no URL."""
+    if mail.sender is None and mail.smtp_url is not None:
+        raise SettingError(
+            "HEALTH_MAIL_FROM must be set where HEALTH_SMTP_URL is: the address that the weekly mails come from"
+        )
+    name, given = parseaddr(mail.sender or _FOLDER_SENDER)
+    address = mail_address(given)
+    if address is None or any(ord(char) < 32 for char in name):
+        raise SettingError(
+            f"HEALTH_MAIL_FROM must be an address such as 'Acme <news@acme.example>', but is {mail.sender!r}"
+        )
+    unsubscribe = mail.unsubscribe or f"mailto:{quote(address, safe='@')}?subject=unsubscribe"
+    if not re.fullmatch(r"(mailto:|https://)[!-;=?-~]+", unsubscribe):
+        raise SettingError(f"HEALTH_MAIL_UNSUBSCRIBE must be a mailto: or https: URL, but is {mail.unsubscribe!r}")
+    return Sender(name, address, unsubscribe)
+
+
+def mail_address(text: str) -> str | None:
+    """The text as one address, its domain in ASCII; None where it isn't one."""
+    address = text.strip()
+    if len(address) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(address):
+        return None
+    local, _, domain = address.rpartition("@")
+    try:
+        address = f"{local}@{domain.encode('idna').decode()}"
+        parsed = Address(addr_spec=address)
+    except (UnicodeError, ValueError, IndexError, MessageError):
+        return None
+    return address if parsed.addr_spec == address else None
+
+
+def message_id(week: date, client_id: str, sender: Sender) -> str:
+    """The Message-ID of the mail of this client and week: always the same."""
+    digest = hashlib.sha256(client_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"<{week.isoformat()}.{digest}@{sender.domain}>"
+
+
+def as_message(mail: OutgoingMail, sender: Sender, sent_at: datetime) -> EmailMessage:
+    """The message: plain text with HTML as its alternative, in lines and bytes that every mail server passes on."""
+    policy = SMTP if mail.recipient.isascii() and sender.address.isascii() else SMTPUTF8
+    message = EmailMessage(policy=policy.clone(cte_type="7bit"))
+    message["From"] = Address(sender.name, addr_spec=sender.address)
+    message["To"] = Address(addr_spec=mail.recipient)
+    message["Subject"] = mail.subject
+    message["Date"] = format_datetime(sent_at)
+    message["Message-ID"] = mail.message_id
+    unsubscribe = sender.unsubscribe.replace("{client_id}", quote(mail.client_id, safe=""))
+    message["List-Unsubscribe"] = f"<{unsubscribe}>"
+    if unsubscribe.startswith("https://"):
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(mail.plain_text)
+    message.add_alternative(mail.html, subtype="html")
+    return message
