@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import dagster as dg
@@ -12,13 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from health_pipeline.cli.preflight import checked_run
 from health_pipeline.days import DayRange
 from health_pipeline.errors import SettingError
-from health_pipeline.orchestration.assets import TENANT_TAG
 from health_pipeline.orchestration.definitions import defs
 from health_pipeline.orchestration.instance import open_instance, process_tag, report_dead_runs
-from health_pipeline.orchestration.jobs import NIGHTLY
-from health_pipeline.orchestration.partitions import MAX_DAYS_PER_RUN, range_tags
+from health_pipeline.orchestration.jobs import JOB_OF_CADENCE
+from health_pipeline.orchestration.partitions import MAX_PARTITIONS_PER_RUN, range_tags
+from health_pipeline.orchestration.system_assets import TENANT_TAG
 from health_pipeline.settings import now, read_settings
-from health_pipeline.tables.catalogue import GROUPS
+from health_pipeline.tables.catalogue import GROUPS, TABLES
 
 
 def run_backfill(first: date, last: date, only: str | None, tenant: str | None) -> int:
@@ -31,27 +32,54 @@ def run_backfill(first: date, last: date, only: str | None, tenant: str | None) 
         return backfill_days(Console(stderr=True), instance, days, groups, tenant)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """One run: the partitions of one cadence from the first to the last, of one group of assets."""
+
+    cadence: str
+    group: str
+    partitions: DayRange
+    days: int
+
+    def __str__(self) -> str:
+        kind = "days" if self.cadence == "daily" else "Sundays"
+        return f"{self.group}, {kind} {self.partitions.first} to {self.partitions.last}"
+
+
 def backfill_days(
     console: Console, instance: dg.DagsterInstance, days: DayRange, groups: tuple[str, ...], tenant: str | None
 ) -> int:
     """Run the days with a progress bar, then name those that failed; returns the exit code."""
     report_dead_runs(instance)
-    failed = _with_progress(console, days, lambda piece: run_days(instance, piece, groups, tenant))
+    failed = _with_progress(console, list(_pieces(days, groups)), lambda piece: _run(instance, piece, tenant))
     for piece, reason in failed:
-        console.print(f"[red]failed[/red] {piece.first} to {piece.last}: {reason}", soft_wrap=True, highlight=False)
+        console.print(f"[red]failed[/red] {piece}: {reason}", soft_wrap=True, highlight=False)
     if failed:
         return 1
     console.print(f"{len(days)} days materialised: {days.first} to {days.last}", highlight=False)
     return 0
 
 
-def run_days(instance: dg.DagsterInstance, days: DayRange, groups: tuple[str, ...], tenant: str | None) -> str | None:
-    """One recorded run over the days, in this process; the reason where it failed."""
-    tags = {**range_tags(days), **process_tag(), **({TENANT_TAG: tenant} if tenant else {})}
-    graph = defs.resolve_asset_graph()
-    assets = [key for key in graph.materializable_asset_keys if graph.get(key).group_name in groups]
-    result = defs.resolve_job_def(NIGHTLY).execute_in_process(
-        instance=instance, tags=tags, asset_selection=assets, raise_on_error=False
+def _pieces(days: DayRange, groups: tuple[str, ...]) -> Iterator[Piece]:
+    """The runs of a range: by group, so that one that fails doesn't stop the others, oldest first."""
+    for group in groups:
+        cadences = {table.cadence for table in TABLES.values() if table.group == group}
+        if "daily" in cadences:
+            for part in days.chunks(MAX_PARTITIONS_PER_RUN):
+                yield Piece("daily", group, part, len(part))
+        if "weekly" in cadences:
+            for part in days.chunks(7 * MAX_PARTITIONS_PER_RUN):
+                sundays = [day for day in part if day.isoweekday() == 7]
+                if sundays:
+                    yield Piece("weekly", group, DayRange(sundays[0], sundays[-1]), len(sundays))
+
+
+def _run(instance: dg.DagsterInstance, piece: Piece, tenant: str | None) -> str | None:
+    """One recorded run in this process; the reason where it failed."""
+    tags = {**range_tags(piece.partitions), **process_tag(), **({TENANT_TAG: tenant} if tenant else {})}
+    tables = [t.name for t in TABLES.values() if t.group == piece.group and t.cadence == piece.cadence]
+    result = defs.resolve_job_def(JOB_OF_CADENCE[piece.cadence]).execute_in_process(
+        instance=instance, tags=tags, asset_selection=[dg.AssetKey(name) for name in tables], raise_on_error=False
     )
     return None if result.success else _reason(result)
 
@@ -74,19 +102,17 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
 
 
 def _with_progress(
-    console: Console, days: DayRange, run: Callable[[DayRange], str | None]
-) -> list[tuple[DayRange, str]]:
+    console: Console, pieces: Sequence[Piece], run: Callable[[Piece], str | None]
+) -> list[tuple[Piece, str]]:
     failed = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("backfill", total=len(days))
-        for piece in _pieces(days):
+        task = progress.add_task("partitions", total=sum(piece.days for piece in pieces))
+        for piece in pieces:
+            progress.update(task, description=piece.group)
             reason = run(piece)
             if reason is not None:
                 failed.append((piece, reason))
-            progress.advance(task, len(piece))
+            progress.advance(task, piece.days)
+        progress.update(task, description="partitions")
     return failed
-
-
-def _pieces(days: DayRange) -> Iterator[DayRange]:
-    return days.chunks(MAX_DAYS_PER_RUN)

@@ -54,7 +54,9 @@ def _embedded_settings() -> Settings:
     }
     for name, value in given.items():
         if value is not None:
-            raise SettingError(f"the demo writes invented data and only into the embedded databases; unset {name} to run it")
+            raise SettingError(
+                f"the demo writes invented data and only into the embedded databases; unset {name} to run it"
+            )
     return settings
 
 
@@ -64,7 +66,12 @@ def _fill_application(console: Console, url: str, *, tenants: int, days: int, se
 
     with console.status(f"Inventing an application with {tenants} tenants and {days} days of facts …"):
         tables = generate(tenants=tenants, days=days, seed=seed, last_day=last)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} rows"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("application data", total=sum(table.num_rows for table in tables.values()))
         load(url, tables, progress=lambda _, rows: progress.advance(task, rows))

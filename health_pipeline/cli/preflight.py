@@ -6,8 +6,8 @@ import logging
 
 from health_pipeline.connections import Urls, resolved_urls
 from health_pipeline.settings import Settings, now
+from health_pipeline.systems.common import tenant_named
 from health_pipeline.systems.context import RunContext
-from health_pipeline.systems.tenant_health import tenant_named
 from health_pipeline.warehouse.connection import checked_url, sql_connection
 from health_pipeline.warehouse.migrate import migrate
 

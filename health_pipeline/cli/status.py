@@ -43,13 +43,13 @@ def show_status() -> None:
     context = RunContext.of(settings, urls.source, urls.warehouse, "status", now())
     screen = Screen("source table", "newest fact", "rows set apart", title="Source", title_justify="left")
     with context.reading() as reader:
-        for table in SOURCE_TABLES.values():
-            if not reader.is_mapped(table):
-                screen.add_row(table.name, "not mapped", "")
+        for source in SOURCE_TABLES.values():
+            if not reader.is_mapped(source):
+                screen.add_row(source.name, "not mapped", "")
                 continue
-            newest = reader.newest_fact(table)
+            newest = reader.newest_fact(source)
             shown = "no rows" if newest is None else f"{newest:%Y-%m-%d %H:%M:%S} UTC"
-            screen.add_row(table.name, shown, str(bad.get(table.name, 0)))
+            screen.add_row(source.name, shown, str(bad.get(source.name, 0)))
     console.print(screen)
 
 

@@ -35,7 +35,12 @@ def show_summary(console: Console, connection: sa.Connection) -> None:
         color = _COLORS[row.risk_level]
         change = "" if row.score_change is None else f"{row.score_change:+d}"
         table.add_row(
-            row.name, row.industry_sector or "", str(row.overall_score), change, f"[{color}]{row.risk_level}[/]", _drivers(row)
+            row.name,
+            row.industry_sector or "",
+            str(row.overall_score),
+            change,
+            f"[{color}]{row.risk_level}[/]",
+            _drivers(row),
         )
     console.print(table)
     console.print(_counts(connection), highlight=False)
@@ -48,7 +53,9 @@ def _drivers(row: sa.Row[tuple[object, ...]]) -> str:
     values = row._mapping
     measured = {name: values[f"{name}_weight"] for name in _COMPONENTS if values[name] is not None}
     lost = {
-        name: float(weight * (100 - values[name]) / sum(measured.values())) for name, weight in measured.items() if weight
+        name: float(weight * (100 - values[name]) / sum(measured.values()))
+        for name, weight in measured.items()
+        if weight
     }
     worst = sorted((name for name in lost if lost[name] > 0), key=lambda name: -lost[name])[:2]
     return ", ".join(f"{_COMPONENTS[name]} -{lost[name]:.0f}" for name in worst)

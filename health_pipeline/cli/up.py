@@ -23,7 +23,16 @@ def serve(host: str, port: int) -> int:
     migrate(urls.warehouse)
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(settings))}
     urls.export(environment)
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-m", "health_pipeline.orchestration.definitions"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "health_pipeline.orchestration.definitions",
+    ]
     click.echo(f"Dagster UI: http://{host}:{port}   (Ctrl-C stops it)")
     # Handlers come first: a signal that was ignored would be ignored by the children too, and they could not be stopped.
     stopping = threading.Event()

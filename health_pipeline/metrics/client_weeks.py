@@ -58,7 +58,7 @@ def client_weeks(activity: ClientActivity, policy: ClientSuccessPolicy, sundays:
     index = DayRange(sundays[0], sundays[0] + timedelta(days=len(sundays) - 1))
     counted = counts_by_day(pieces, activity.lives.select(CLIENT), figures, index)
     counted = counted.drop("metric_date").rename(sunday="day")
-    rows = _of_active_clients(counted, activity.lives, _last_days(events, counted, at), at)
+    rows = _of_active_clients(_with_last_day(counted, events, at), activity.lives, at)
     unmapped = {
         *(_ONBOARDING if activity.task_states is None else ()),
         *(_FEEDBACK if activity.feedback_days is None else ()),
@@ -133,23 +133,23 @@ def _task_pieces(tasks: ir.Table, at: _Sundays) -> list[ir.Table]:
     ]
 
 
-def _last_days(events: ir.Table, counted: ir.Table, at: _Sundays) -> ir.Table:
-    """The day of the last event before each Sunday (null: none yet); grain: client and Sunday."""
+def _with_last_day(counted: ir.Table, events: ir.Table, at: _Sundays) -> ir.Table:
+    """The counted rows with last_day, the day of the last event before the Sunday (null: none yet)."""
     seen = events.mutate(sunday=ibis.greatest(at.after(events.day), 0).cast("int64"))
     by_sunday = seen.group_by([*CLIENT, "sunday"]).agg(last_day=seen.day.max())
-    rows = counted.select(*CLIENT, "sunday").left_join(by_sunday, [*CLIENT, "sunday"])
-    rows = rows.select(*CLIENT, "sunday", "last_day")
+    rows = counted.left_join(by_sunday, [*CLIENT, "sunday"])
+    rows = rows.select(*(counted[name] for name in counted.columns), by_sunday.last_day)
     running = ibis.window(group_by=CLIENT, order_by="sunday", preceding=None, following=0)
     return rows.mutate(last_day=rows.last_day.max().over(running))
 
 
-def _of_active_clients(counted: ir.Table, lives: ir.Table, last_days: ir.Table, at: _Sundays) -> ir.Table:
+def _of_active_clients(counted: ir.Table, lives: ir.Table, at: _Sundays) -> ir.Table:
     """The counted rows of clients active at 00:00 of the Sunday, with its date and the days since."""
     dates = ibis.memtable(
         {"sunday": range(len(at.dates)), "metric_date": list(at.dates)},
         schema={"sunday": "int64", "metric_date": "date"},
     )
-    rows = counted.inner_join(lives, CLIENT).inner_join(last_days, [*CLIENT, "sunday"]).inner_join(dates, "sunday")
+    rows = counted.inner_join(lives, CLIENT).inner_join(dates, "sunday")
     rows = rows.mutate(today=rows.sunday * _WEEK + at.offset)
     rows = rows.filter((rows.first_day < rows.today) & (rows.end_day.isnull() | (rows.end_day >= rows.today)))
     return rows.mutate(last_event_days=rows.today - rows.last_day, created_days=rows.today - rows.created_day)

@@ -4,19 +4,21 @@ import os
 
 import dagster as dg
 
-from health_pipeline.orchestration.assets import tenant_health_assets
 from health_pipeline.orchestration.checks import tenant_health_checks
-from health_pipeline.orchestration.jobs import nightly_job, nightly_schedule
+from health_pipeline.orchestration.client_success import client_success_assets
+from health_pipeline.orchestration.jobs import nightly_jobs, nightly_schedules
+from health_pipeline.orchestration.order_health import order_health_assets
 from health_pipeline.orchestration.sources import source_assets
+from health_pipeline.orchestration.tenant_health import tenant_health_assets
 from health_pipeline.settings import read_settings
 
 # Events of a range run are stored in batches: one by one they take several times as long as the work they tell of.
 os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
 
 defs = dg.Definitions(
-    assets=[*source_assets(), tenant_health_assets()],
+    assets=[*source_assets(), tenant_health_assets(), order_health_assets(), *client_success_assets()],
     asset_checks=tenant_health_checks(),
-    jobs=[nightly_job()],
-    schedules=[nightly_schedule(read_settings())],
+    jobs=nightly_jobs(),
+    schedules=nightly_schedules(read_settings()),
     executor=dg.in_process_executor,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from health_pipeline.sources.contract import SourceTable
-from health_pipeline.systems.tenant_health import SourceFacts
+from health_pipeline.systems.common import ReadFacts
 from health_pipeline.tables.catalogue import SCHEMA
 from health_pipeline.tables.declare import Table
 from health_pipeline.tables.sql import column_comment
@@ -52,20 +52,21 @@ def source_metadata(table: SourceTable) -> dict[str, Any]:
     }
 
 
-def facts_metadata(facts: SourceFacts) -> dict[str, Any]:
-    """What a run read and met, as counts."""
+def facts_metadata(facts: ReadFacts) -> dict[str, Any]:
+    """What a run read and met, as counts. What a system adds to the facts is shown where there is any of it."""
     result: dict[str, Any] = {
         "rows_read": dg.MetadataValue.json(facts.rows_read),
         "quarantined_rows": dg.MetadataValue.int(sum(facts.bad_rows.values())),
         "quarantined_rows_by_table": dg.MetadataValue.json(facts.bad_rows),
         "unmapped_tables": dg.MetadataValue.json(facts.unmapped_tables),
     }
-    if facts.unknown_event_types:
-        result["unknown_event_types"] = _largest(facts.unknown_event_types)
-    if facts.untracked_features:
-        result["untracked_features"] = _largest(facts.untracked_features)
-    if facts.cases_judged_by_status:
-        result["cases_judged_by_sla_status"] = dg.MetadataValue.int(facts.cases_judged_by_status)
+    for name in ("unknown_event_types", "untracked_features"):
+        if counts := getattr(facts, name, None):
+            result[name] = _largest(counts)
+    if cases := getattr(facts, "cases_judged_by_status", 0):
+        result["cases_judged_by_sla_status"] = dg.MetadataValue.int(cases)
+    if not getattr(facts, "is_mapped", True):
+        result["not_computed"] = dg.MetadataValue.text("customers and orders are not both mapped, so there are no rows")
     return result
 
 

@@ -1,4 +1,4 @@
-"""Days as partitions, in the pipeline's zone, from HEALTH_START_DATE."""
+"""Days and Sundays as partitions, in the pipeline's zone, from HEALTH_START_DATE."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ from health_pipeline.days import DayRange
 from health_pipeline.settings import Settings
 
 # Large enough to read the source once for a quarter, small enough to bound a run's memory and its transaction.
-MAX_DAYS_PER_RUN = 90
+MAX_PARTITIONS_PER_RUN = 90
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     """One partition per day that is over."""
     return dg.DailyPartitionsDefinition(start_date=settings.start_date.isoformat(), timezone=settings.timezone)
+
+
+def sunday_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+    """One partition per Sunday that has begun: its week is the 7 days before it.
+
+    Dagster's weekly windows begin at their key, so the window of the newest Sunday is still open: end_offset 1 offers it.
+    """
+    return dg.WeeklyPartitionsDefinition(
+        start_date=settings.start_date.isoformat(), timezone=settings.timezone, end_offset=1
+    )
 
 
 def run_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> DayRange:

@@ -43,7 +43,9 @@ def probability_alive(parameters: Floats, repeat_orders: Floats, recency: Floats
     """
     r, alpha, a, b = parameters
     silence = np.log1p((age - recency) / (alpha + recency))
-    return np.asarray(1 / (1 + a / (b + repeat_orders) * np.exp((r + repeat_orders) * silence)))
+    with np.errstate(over="ignore"):  # infinite odds are a probability of 0
+        odds_of_drop_out = a / (b + repeat_orders) * np.exp((r + repeat_orders) * silence)
+    return np.asarray(1 / (1 + odds_of_drop_out))
 
 
 def expected_orders(
@@ -75,8 +77,9 @@ def expected_orders(
         result[rows] = total
         # Past the mean, a mass far below the tail shows that the tail is what rounding left over.
         on = (tail > _NEGLIGIBLE) & ((terms < mean) | (mass > 1e-6 * tail))
-        rows, shape, stays, chances, share, mean = (v[on] for v in (rows, shape, stays, chances, share, mean))
-        mass, tail, staying, total = (v[on] for v in (mass, tail, staying, total))
+        rows = rows[on]
+        states = np.array([shape, stays, chances, share, mean, mass, tail, staying, total])
+        shape, stays, chances, share, mean, mass, tail, staying, total = states[:, on]
     return np.asarray(result * alive)
 
 
@@ -166,7 +169,7 @@ def _fitted(histories: _Histories, models: int) -> Floats:
             if not len(open_models):
                 break
         tried = _point(point.logs + step, histories)
-        is_better = tried.value > point.value
+        is_better = (tried.value > point.value) & np.isfinite(tried.curvature).all(axis=(1, 2))
         point = point.or_better(tried, is_better)
         damping = np.where(is_better, np.where(damping > 0.01, damping / 4, 0), np.maximum(1, 4 * damping))
     result[~(result[:, 1] >= _SMALLEST_ALPHA)] = np.nan
@@ -185,7 +188,7 @@ def _step(point: _Point, damping: Floats) -> tuple[Floats, Floats]:
 
 
 def _pull(logs: Floats) -> Floats:
-    return -_PULL / 2 * ((logs - _START) ** 2).sum(axis=1)
+    return np.asarray(-_PULL / 2 * ((logs - _START) ** 2).sum(axis=1))
 
 
 def _point(logs: Floats, h: _Histories) -> _Point:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from health_pipeline.tables.client_success import CLIENT_SUCCESS_RECORDS, CLIENT_SUCCESS_TABLES
+from health_pipeline.tables.client_success_views import CLIENT_SUCCESS_VIEWS
 from health_pipeline.tables.declare import Table, View
 from health_pipeline.tables.order_health import ORDER_HEALTH_TABLES
 from health_pipeline.tables.order_health_views import ORDER_HEALTH_VIEWS
@@ -10,6 +12,9 @@ from health_pipeline.tables.tenant_health import TENANT_HEALTH_TABLES
 from health_pipeline.tables.tenant_health_views import TENANT_HEALTH_VIEWS
 
 SCHEMA = "health"
-TABLES: dict[str, Table] = {table.name: table for table in (*TENANT_HEALTH_TABLES, *ORDER_HEALTH_TABLES, *RECORD_TABLES)}
-VIEWS: dict[str, View] = {view.name: view for view in (*TENANT_HEALTH_VIEWS, *ORDER_HEALTH_VIEWS)}
+_COMPUTED = (*TENANT_HEALTH_TABLES, *ORDER_HEALTH_TABLES, *CLIENT_SUCCESS_TABLES)
+TABLES: dict[str, Table] = {table.name: table for table in (*_COMPUTED, *CLIENT_SUCCESS_RECORDS, *RECORD_TABLES)}
+VIEWS: dict[str, View] = {
+    view.name: view for view in (*TENANT_HEALTH_VIEWS, *ORDER_HEALTH_VIEWS, *CLIENT_SUCCESS_VIEWS)
+}
 GROUPS = tuple(dict.fromkeys(table.group for table in TABLES.values() if table.cadence))

@@ -1,0 +1,81 @@
+"""The data dictionary: every table and view as Markdown, from its declaration. `make dictionary` writes docs/data-dictionary.md."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from health_pipeline.tables.catalogue import SCHEMA, TABLES, VIEWS
+from health_pipeline.tables.declare import Column, Table, View
+
+_INTRODUCTION = f"""\
+# Data dictionary
+
+Every table and view of the warehouse, in the schema `{SCHEMA}`. Made from the declarations in `health_pipeline/tables` by
+`make dictionary`; a change here would be overwritten. In psql, `\\d+ {SCHEMA}.NAME` shows the same texts.
+
+D is a row's `metric_date`. A daily table has a partition for every day, a weekly one for every Sunday. Columns without a mark
+under "null" always have a value.
+"""
+
+
+def data_dictionary() -> str:
+    """The whole document: a list of contents, then a section per system with its tables and then its views."""
+    groups = list(dict.fromkeys(item.group for item in (*TABLES.values(), *VIEWS.values())))
+    parts = [_INTRODUCTION, "\n".join(_contents(group) for group in groups) + "\n"]
+    for group in groups:
+        parts.append(f"## {_title(group)}\n")
+        parts += [_table_section(table) for table in TABLES.values() if table.group == group]
+        parts += [_view_section(view) for view in VIEWS.values() if view.group == group]
+    return "\n".join(parts)
+
+
+def _title(group: str) -> str:
+    return group.replace("_", " ").capitalize()
+
+
+def _contents(group: str) -> str:
+    names = [item.name for item in (*TABLES.values(), *VIEWS.values()) if item.group == group]
+    links = ", ".join(f"[{name}](#{name})" for name in names)
+    return f"- **{_title(group)}**: {links}"
+
+
+def _table_section(table: Table) -> str:
+    key = ", ".join(f"`{name}`" for name in table.key)
+    about = f"{table.cadence.capitalize()} table" if table.cadence else "Table without partitions"
+    rows = [
+        (f"`{column.name}`", column.type.value, column.unit, "null" if column.nullable else "", _says(column))
+        for column in table.columns
+    ]
+    lines = _lines(("column", "type", "unit", "null", "what it says"), rows)
+    return f"### {table.name}\n\n{table.grain}\n\n{about}, key {key}.\n\n{lines}"
+
+
+def _says(column: Column) -> str:
+    """The description, with the values that are allowed."""
+    if column.one_of is not None:
+        return f"{column.description} One of {', '.join(column.one_of)}."
+    if column.minimum is not None and column.maximum is not None:
+        return f"{column.description} {column.minimum:g} to {column.maximum:g}."
+    return column.description
+
+
+def _view_section(view: View) -> str:
+    rows = [(f"`{name}`", description) for name, description in view.columns]
+    return f"### {view.name}\n\n{view.grain}\n\nView.\n\n{_lines(('column', 'what it says'), rows)}"
+
+
+def _lines(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "".join(_line(cells) for cells in (heading, ["---"] * len(heading), *rows))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(_escaped(cells))} |\n"
+
+
+def _escaped(cells: Sequence[str]) -> Iterator[str]:
+    return (cell.replace("|", "\\|") for cell in cells)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(data_dictionary())
