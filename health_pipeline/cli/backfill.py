@@ -31,6 +31,9 @@ def run_backfill(first: date, last: date, only: str | None, tenant: str | None) 
     with open_instance(settings) as instance:
         return backfill_days(Console(stderr=True), instance, days, groups, tenant)
 
+# Events are recorded; the screen belongs to the progress bar.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -79,7 +82,11 @@ def _run(instance: dg.DagsterInstance, piece: Piece, tenant: str | None) -> str 
     tags = {**range_tags(piece.partitions), **process_tag(), **({TENANT_TAG: tenant} if tenant else {})}
     tables = [t.name for t in TABLES.values() if t.group == piece.group and t.cadence == piece.cadence]
     result = defs.resolve_job_def(JOB_OF_CADENCE[piece.cadence]).execute_in_process(
-        instance=instance, tags=tags, asset_selection=[dg.AssetKey(name) for name in tables], raise_on_error=False
+        instance=instance,
+        tags=tags,
+        asset_selection=[dg.AssetKey(name) for name in tables],
+        run_config=_QUIET,
+        raise_on_error=False,
     )
     return None if result.success else _reason(result)
 

@@ -95,3 +95,48 @@ def psql(arguments: tuple[str, ...]) -> None:
     from health_pipeline.cli.psql import open_psql
 
     sys.exit(open_psql(arguments))
+
+
+@main.group()
+def alerts() -> None:
+    """What staff say about alerts."""
+
+
+@alerts.command("ack")
+@click.argument("key")
+@click.option("--by", required=True, metavar="NAME", help="Who takes care of it.")
+@click.option("--note", metavar="TEXT", help="What was done.")
+def acknowledge(key: str, by: str, note: str | None) -> None:
+    """Acknowledge the alert with this KEY (health.momentum_alerts shows it)."""
+    from health_pipeline.cli.people import acknowledge_alert
+
+    acknowledge_alert(key, by, note)
+
+
+@main.group()
+def insights() -> None:
+    """What clients and staff did with insights."""
+
+
+@insights.command("mark")
+@click.argument("key")
+@click.argument("action", type=click.Choice(["read", "dismissed", "acted_on"]))
+@click.option("--by", required=True, metavar="NAME", help="Who did it.")
+def mark(key: str, action: str, by: str) -> None:
+    """Record what was done with the insight with this KEY (health.insight_status shows it)."""
+    from health_pipeline.cli.people import mark_insight
+
+    mark_insight(key, action, by)
+
+
+@main.group()
+def emails() -> None:
+    """The weekly mails."""
+
+
+@emails.command("send")
+def send() -> None:
+    """Send what waits of the newest week, each mail at most once: over HEALTH_SMTP_URL, or as .eml files."""
+    from health_pipeline.cli.people import send_emails
+
+    send_emails()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from health_pipeline.connections import Urls, resolved_urls
 from health_pipeline.settings import Settings, now
 from health_pipeline.systems.common import tenant_named
@@ -17,8 +15,6 @@ def checked_run(settings: Settings, tenant: str | None = None) -> Urls:
 
     Raises UserError for the first of them that doesn't.
     """
-    # Runs are recorded by Dagster; on the screen, only their outcome is shown.
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
     urls = resolved_urls(settings)
     checked_url("HEALTH_DAGSTER_URL", urls.dagster)
     context = RunContext.of(settings, urls.source, urls.warehouse, "check", now())
@@ -26,7 +22,7 @@ def checked_run(settings: Settings, tenant: str | None = None) -> Urls:
         pass
     with sql_connection(urls.dagster, "HEALTH_DAGSTER_URL", "Dagster's storage"):
         pass
-    with context.reading() as reader:
+    with context.reading(is_recorded=False) as reader:
         if tenant is not None:
             tenant_named(reader, tenant)
     migrate(urls.warehouse)

@@ -42,7 +42,7 @@ def show_status() -> None:
         bad = quarantine_counts(connection)
     context = RunContext.of(settings, urls.source, urls.warehouse, "status", now())
     screen = Screen("source table", "newest fact", "rows set apart", title="Source", title_justify="left")
-    with context.reading() as reader:
+    with context.reading(is_recorded=False) as reader:
         for source in SOURCE_TABLES.values():
             if not reader.is_mapped(source):
                 screen.add_row(source.name, "not mapped", "")

@@ -14,6 +14,16 @@ _COMPONENTS = {
     "feature_adoption_score": "features",
     "support_ticket_score": "tickets",
 }
+_BUYERS = """
+SELECT coalesce(risk_status, 'PROSPECT'), count(*) FROM health.customer_order_health
+WHERE metric_date = (SELECT max(metric_date) FROM health.customer_order_health) GROUP BY 1
+ORDER BY array_position(
+    ARRAY['DORMANT', 'AT_RISK_CADENCE', 'AT_RISK_REVENUE', 'HEALTHY', 'PROSPECT'], coalesce(risk_status, 'PROSPECT'))
+"""
+_ALERTS = """
+SELECT severity, count(*) FROM health.client_momentum_alerts
+WHERE metric_date = (SELECT max(metric_date) FROM health.client_momentum_alerts) GROUP BY 1 ORDER BY 1
+"""
 _COLORS = {"HIGH": "red", "MEDIUM": "yellow", "LOW": "green"}
 
 
@@ -44,6 +54,8 @@ def show_summary(console: Console, connection: sa.Connection) -> None:
         )
     console.print(table)
     console.print(_counts(connection), highlight=False)
+    console.print(f"Buyers: {_tally(connection, _BUYERS)}", highlight=False)
+    console.print(f"Open alerts: {_tally(connection, _ALERTS)}   (health.open_alerts)", highlight=False)
     console.print("\nNext:  [bold]make up[/]                          the Dagster UI, with the nightly schedule")
     console.print("       [bold].venv/bin/health-pipeline psql[/]   the tables, with SQL", highlight=False)
 
@@ -59,6 +71,11 @@ def _drivers(row: sa.Row[tuple[object, ...]]) -> str:
     }
     worst = sorted((name for name in lost if lost[name] > 0), key=lambda name: -lost[name])[:2]
     return ", ".join(f"{_COMPONENTS[name]} -{lost[name]:.0f}" for name in worst)
+
+
+def _tally(connection: sa.Connection, query: str) -> str:
+    """Names and counts in one line."""
+    return "   ".join(f"{name} {count:,}" for name, count in connection.execute(sa.text(query)).tuples()) or "none"
 
 
 def _counts(connection: sa.Connection) -> str:

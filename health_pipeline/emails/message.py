@@ -10,7 +10,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from urllib.parse import quote
 
 from health_pipeline.errors import SettingError
@@ -18,8 +18,10 @@ from health_pipeline.settings import MailSettings
 
 _FOLDER_SENDER = "client-success@localhost"
 # One address and nothing else: what could open a list, a comment or a further header is left out.
-_ADDRESS = re.compile(r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]+@[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]+")
+_ADDRESS = re.compile(r"[^\s@<>()\[\]\\,;:\"]+@[^\s@<>()\[\]\\,;:\"]+")
 _LONGEST_ADDRESS = 254
+# NAME <ADDRESS>, the name with or without quotes, or an address alone.
+_SENDER = re.compile(r"(?:\"?(?P<name>[^<>\"\x00-\x1f]*)\"?\s*<(?P<named>[^<>]+)>|(?P<bare>[^<>]+))")
 
 
 @dataclass(frozen=True)
@@ -53,30 +55,36 @@ def sender_of(mail: MailSettings) -> Sender:
         raise SettingError(
             "HEALTH_MAIL_FROM must be set where HEALTH_SMTP_URL is: the address that the weekly mails come from"
         )
-    name, given = parseaddr(mail.sender or _FOLDER_SENDER)
-    address = mail_address(given)
-    if address is None or any(ord(char) < 32 for char in name):
+    found = _SENDER.fullmatch(mail.sender or _FOLDER_SENDER)
+    address = mail_address(found["named"] or found["bare"]) if found else None
+    if found is None or address is None:
         raise SettingError(
             f"HEALTH_MAIL_FROM must be an address such as 'Acme <news@acme.example>', but is {mail.sender!r}"
         )
     unsubscribe = mail.unsubscribe or f"mailto:{quote(address, safe='@')}?subject=unsubscribe"
     if not re.fullmatch(r"(mailto:|https://)[!-;=?-~]+", unsubscribe):
         raise SettingError(f"HEALTH_MAIL_UNSUBSCRIBE must be a mailto: or https: URL, but is {mail.unsubscribe!r}")
-    return Sender(name, address, unsubscribe)
+    return Sender((found["name"] or "").strip(), address, unsubscribe)
 
 
 def mail_address(text: str) -> str | None:
     """The text as one address, its domain in ASCII; None where it isn't one."""
     address = text.strip()
-    if len(address) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(address):
+    if len(address) > _LONGEST_ADDRESS or not address.isprintable() or not _ADDRESS.fullmatch(address):
         return None
     local, _, domain = address.rpartition("@")
     try:
-        address = f"{local}@{domain.encode('idna').decode()}"
-        parsed = Address(addr_spec=address)
+        domain = domain.encode("idna").decode()
+        # The parser takes ASCII alone; any other letter stands in a local part like an x.
+        Address(addr_spec=f"{re.sub(r'[^ -~]', 'x', local)}@{domain}")
     except (UnicodeError, ValueError, IndexError, MessageError):
         return None
-    return address if parsed.addr_spec == address else None
+    return f"{local}@{domain}"
+
+
+def _header_address(address: str, name: str = "") -> Address:
+    local, _, domain = address.rpartition("@")
+    return Address(name, username=local, domain=domain)
 
 
 def message_id(week: date, client_id: str, sender: Sender) -> str:
@@ -89,8 +97,8 @@ def as_message(mail: OutgoingMail, sender: Sender, sent_at: datetime) -> EmailMe
     """The message: plain text with HTML as its alternative, in lines and bytes that every mail server passes on."""
     policy = SMTP if mail.recipient.isascii() and sender.address.isascii() else SMTPUTF8
     message = EmailMessage(policy=policy.clone(cte_type="7bit"))
-    message["From"] = Address(sender.name, addr_spec=sender.address)
-    message["To"] = Address(addr_spec=mail.recipient)
+    message["From"] = _header_address(sender.address, sender.name)
+    message["To"] = _header_address(mail.recipient)
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(sent_at)
     message["Message-ID"] = mail.message_id

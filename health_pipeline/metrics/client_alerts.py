@@ -58,8 +58,7 @@ def stalled_task_episodes(
     waits = _until_next(_last_of_each_day(updates, keys, days), keys)
     rows = waits.inner_join(states.select(*keys, "completed_day", "skipped_day", "in_progress_day"), keys)
     # A task gets in progress at one of these instants: if not before the next of them, then not in this wait.
-    in_progress = rows.in_progress_day.notnull() & (rows.next_day.isnull() | (rows.in_progress_day < rows.next_day))
-    rows = rows.filter(in_progress)
+    rows = rows.filter(rows.in_progress_day < rows.next_day.fill_null(len(days)))
     opened = _day_after(rows, rules.task_stalled_hours, calendar, days, lookback)
     end_day = earlier(rows.next_day, earlier(rows.completed_day, rows.skipped_day))
     return _episodes(rows, "task_stalled", "warning", opened, end_day, days, rows.task_id)

@@ -18,6 +18,16 @@ from health_pipeline.policy.model import OrderHealthPolicy
 
 DELIVERED = "DELIVERED"
 MODEL_DAYS = 7  # the purchase model of a day was fitted so many days before it at most
+COUNTS = (
+    "customers",
+    "prospects",
+    "healthy",
+    "at_risk_revenue",
+    "at_risk_cadence",
+    "dormant",
+    "newly_dormant",
+    "reactivated",
+)
 _KEYS = ["tenant_id", "customer_id"]
 _CENTS = "decimal(38, 0)"
 
@@ -211,21 +221,22 @@ def _date(day: ir.IntegerValue, days: DayRange) -> ir.DateValue:
 
 
 def counts_per_day(rows: ir.Table) -> ir.Table:
-    """Customers by status, and those that turned dormant or came back on the day; grain: metric_date. rows: as
-    customer_order_days gives them."""
+    """The COUNTS of each day: customers by status, and those that turned dormant or came back on it; grain: metric_date.
 
-    def having(status: str) -> ir.IntegerValue:
-        return rows.count(where=rows.risk_status == status)
-
+    rows: as customer_order_days gives them.
+    """
+    counted = (
+        ibis.literal(True),
+        rows.risk_status.isnull(),
+        rows.risk_status == "HEALTHY",
+        rows.risk_status == "AT_RISK_REVENUE",
+        rows.risk_status == "AT_RISK_CADENCE",
+        rows.risk_status == "DORMANT",
+        rows.dormancy_since == rows.metric_date,
+        rows.reactivated_date == rows.metric_date,
+    )
     return rows.group_by("metric_date").agg(
-        customers=rows.count(),
-        prospects=rows.count(where=rows.risk_status.isnull()),
-        healthy=having("HEALTHY"),
-        at_risk_revenue=having("AT_RISK_REVENUE"),
-        at_risk_cadence=having("AT_RISK_CADENCE"),
-        dormant=having("DORMANT"),
-        newly_dormant=rows.count(where=rows.dormancy_since == rows.metric_date),
-        reactivated=rows.count(where=rows.reactivated_date == rows.metric_date),
+        **{name: rows.count(where=where) for name, where in zip(COUNTS, counted, strict=True)}
     )
 
 

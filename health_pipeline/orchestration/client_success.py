@@ -1,5 +1,6 @@
 """The assets of client success: daily ones, and weekly ones whose partition is the Sunday that ends the week."""
 
+import base64
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -10,11 +11,14 @@ from health_pipeline.days import DayRange
 from health_pipeline.orchestration.partitions import daily_partitions, sunday_partitions
 from health_pipeline.orchestration.sources import source_key
 from health_pipeline.orchestration.system_assets import Outcome, TableAsset, system_assets
+from health_pipeline.scoring.heatmap import heatmap_png, month_of
 from health_pipeline.settings import read_settings
 from health_pipeline.systems.client_success import run_client_success
 from health_pipeline.systems.client_weeks import run_client_weeks
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import client_success as tables
+from health_pipeline.warehouse.activity import busiest_tenant, events_by_day
+from health_pipeline.warehouse.connection import sql_connection
 
 DAYS, WEEKS = "client_days", "client_weeks"
 
@@ -54,7 +58,23 @@ def _run_days(context: RunContext, days: DayRange, names: frozenset[str], tenant
         for (_, severity), count in alerts.items():
             counted[f"alerts_{severity}"] = counted.get(f"alerts_{severity}", 0) + count
         figures.setdefault(tables.CLIENT_MOMENTUM_ALERTS.name, {}).setdefault(day, {}).update(counted)
+    if tables.CLIENT_ENGAGEMENT.name in figures and tenant is None:
+        figures[tables.CLIENT_ENGAGEMENT.name][days.last] |= _month_picture(context, days.last)
     return Outcome(result.facts, figures)
+
+
+def _month_picture(context: RunContext, last_day: date) -> dict[str, Any]:
+    """The month up to the day of the tenant that was busiest in it, as a picture for the UI."""
+    month = month_of(last_day)
+    with sql_connection(context.warehouse_url) as connection:
+        tenant_id = busiest_tenant(connection, month)
+        if tenant_id is None:
+            return {}
+        picture = base64.b64encode(heatmap_png(events_by_day(connection, tenant_id, month), last_day)).decode()
+    return {
+        "busiest_tenant": tenant_id,
+        "its_month": dg.MetadataValue.md(f"![events per day, a column per week](data:image/png;base64,{picture})"),
+    }
 
 
 def _run_weeks(context: RunContext, weeks: DayRange, names: frozenset[str], tenant: str | None) -> Outcome:

@@ -6,7 +6,7 @@ import dagster as dg
 
 from health_pipeline.orchestration.checks import tenant_health_checks
 from health_pipeline.orchestration.client_success import client_success_assets
-from health_pipeline.orchestration.jobs import nightly_jobs, nightly_schedules
+from health_pipeline.orchestration.jobs import deliver_emails_job, nightly_jobs, nightly_schedules
 from health_pipeline.orchestration.order_health import order_health_assets
 from health_pipeline.orchestration.sources import source_assets
 from health_pipeline.orchestration.tenant_health import tenant_health_assets
@@ -18,7 +18,7 @@ os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
 defs = dg.Definitions(
     assets=[*source_assets(), tenant_health_assets(), order_health_assets(), *client_success_assets()],
     asset_checks=tenant_health_checks(),
-    jobs=nightly_jobs(),
+    jobs=[*nightly_jobs(), deliver_emails_job],
     schedules=nightly_schedules(read_settings()),
     executor=dg.in_process_executor,
 )

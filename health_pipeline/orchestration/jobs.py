@@ -7,7 +7,10 @@ from datetime import timedelta
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from health_pipeline.settings import Settings
+from health_pipeline.connections import resolved_urls
+from health_pipeline.emails.delivery import deliver_emails
+from health_pipeline.orchestration.system_assets import RETRIES, run_errors
+from health_pipeline.settings import Settings, now, read_settings
 from health_pipeline.tables.catalogue import TABLES
 
 NIGHTLY = "nightly"
@@ -16,6 +19,8 @@ JOB_OF_CADENCE = {"daily": NIGHTLY, "weekly": NIGHTLY_SUNDAYS}
 # Two in the morning: the day is over in the zone, and late facts of the evening have come in.
 _EVERY_NIGHT = "0 2 * * *"
 _SUNDAY_NIGHT = "0 2 * * 0"
+_SUNDAY_MORNING = "0 8 * * 0"
+DELIVER_EMAILS = "deliver_emails"
 
 
 def nightly_jobs() -> list[UnresolvedAssetJobDefinition]:
@@ -59,4 +64,29 @@ def nightly_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         sunday = context.scheduled_execution_time.date().isoformat()
         yield dg.RunRequest(run_key=sunday, partition_key=sunday)
 
-    return [nightly, nightly_sundays]
+    @dg.schedule(
+        name=DELIVER_EMAILS,
+        job_name=DELIVER_EMAILS,
+        cron_schedule=_SUNDAY_MORNING,
+        execution_timezone=settings.timezone,
+        description="On Sunday morning, the mails of the week. Off until somebody turns it on: it writes to people.",
+    )
+    def deliver(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        return dg.RunRequest(run_key=context.scheduled_execution_time.date().isoformat())
+
+    return [nightly, nightly_sundays, deliver]
+
+
+@dg.op(retry_policy=RETRIES)
+def send_weekly_emails(context: dg.OpExecutionContext) -> None:
+    """Sends what waits of the newest week; a mail is never sent twice, whatever is retried."""
+    settings = read_settings()
+    with run_errors():
+        delivery = deliver_emails(resolved_urls(settings).warehouse, settings.mail, settings.calendar, now())
+    context.add_output_metadata({"week": delivery.week.isoformat(), "sent_now": delivery.sent_now, **delivery.statuses})
+
+
+@dg.job(name=DELIVER_EMAILS, description="Sends the newest week's mails, each at most once.")
+def deliver_emails_job() -> None:
+    """One step: delivery is apart from what is computed."""
+    send_weekly_emails()

@@ -62,7 +62,7 @@ def _inactive(figures: Figures) -> Iterator[Insight]:
         return
     since = sunday - timedelta(days=days_ago)
     title, body = texts.inactive_since(since) if ever_active else texts.never_active(since)
-    numbers = {"last_active_on" if ever_active else "joined_on": since.isoformat()}
+    numbers: dict[str, int | str] = {"quiet_since": since.isoformat(), "was_ever_active": ever_active}
     yield Insight("inactive_7_days", "recommendation", "HIGH", title, body, numbers)
 
 
@@ -72,7 +72,7 @@ def _onboarding(figures: Figures, most_left: int) -> Iterator[Insight]:
         return
     left = tasks - completed - skipped
     if 1 <= left <= most_left:
-        numbers = {"tasks_left": left, "tasks_completed": completed, "tasks_skipped": skipped}
+        numbers = {"open_tasks": left, "completed_tasks": completed, "skipped_tasks": skipped}
         yield Insight(
             "onboarding_nearly_done", "tip", "MEDIUM", *texts.onboarding_nearly_done(left, completed), numbers
         )
@@ -84,14 +84,14 @@ def _milestones(figures: Figures, milestones: tuple[int, ...]) -> Iterator[Insig
         for number in milestones:
             if total - of_week < number <= total:
                 rule_id = f"milestone_{kind}_{number}"
-                numbers = {"milestone": number, "total": total, "this_week": of_week}
+                numbers = {"milestone": number, "count": total, "count_of_week": of_week}
                 yield Insight(rule_id, "milestone", "MEDIUM", *texts.milestone(kind, number, total), numbers)
 
 
 def _achievement(figures: Figures) -> Iterator[Insight]:
     content, visuals = figures["week_content"], figures["week_visuals"]
     if content or visuals:
-        numbers = {"content_generated": content, "visuals_created": visuals}
+        numbers = {"content_generated": content, "visual_created": visuals}
         yield Insight(
             "achievement_created", "achievement", "LOW", *texts.achievement_created(content, visuals), numbers
         )

@@ -11,7 +11,7 @@ from health_pipeline.systems.context import RunContext
 
 def tenants_at(context: RunContext, days: DayRange) -> dict[date, int]:
     """How many good tenants of the source are active at the end of each day, read and counted one by one."""
-    with context.reading() as reader:
+    with context.reading(is_recorded=False) as reader:
         tenants = reader.read(TENANTS)
         assert tenants is not None
         rows = tenants.select("created_at", "deactivated_at").to_pyarrow().to_pylist()

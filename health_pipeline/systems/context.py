@@ -45,9 +45,9 @@ class RunContext:
         )
 
     @contextmanager
-    def reading(self) -> Iterator[SourceReader]:
-        """A reader of one snapshot of the source, checked against the contract. Its bad rows are recorded at the end,
-        also when the run fails over them."""
+    def reading(self, *, is_recorded: bool = True) -> Iterator[SourceReader]:
+        """A reader of one snapshot of the source, checked against the contract. Its bad rows are recorded at the end, also
+        when the run fails over them; a mere look at the source records nothing (is_recorded False)."""
         connector = connect(self.source_url)
         reader = SourceReader(connector, self.mapping, self.clock)
         try:
@@ -55,7 +55,8 @@ class RunContext:
             try:
                 yield reader
             finally:
-                bad = [row for rows in reader.bad_rows.values() for row in rows]
-                record_bad_rows(self.warehouse_url, bad, self.run_id, self.clock)
+                if is_recorded:
+                    bad = [row for rows in reader.bad_rows.values() for row in rows]
+                    record_bad_rows(self.warehouse_url, bad, self.run_id, self.clock)
         finally:
             connector.close()

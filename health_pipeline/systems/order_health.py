@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from health_pipeline.days import DAY, DayRange
 from health_pipeline.metrics.orders import (
+    COUNTS,
     MODEL_DAYS,
     OrderInputs,
     counts_per_day,
@@ -49,7 +50,7 @@ class OrderFacts(ReadFacts):
     """What a run found out, as counts.
 
     is_mapped: whether the source has both customers and orders; without one there are no rows. counts_per_day: by day
-    customers, prospects, healthy, at_risk_revenue, at_risk_cadence, dormant, newly_dormant and reactivated.
+    the COUNTS of metrics/orders.py.
     """
 
     is_mapped: bool
@@ -97,7 +98,7 @@ def compute_order_health(
     tenants, customers, orders = _read(reader)
     reader.check_share(context.max_bad_share)
     if customers is None or orders is None:
-        facts = OrderFacts.of(reader, is_mapped=False, counts_per_day={day: {} for day in days})
+        facts = OrderFacts.of(reader, is_mapped=False, counts_per_day={day: dict.fromkeys(COUNTS, 0) for day in days})
         return OrderHealth(days, None, _models(None, context, days), facts)
     if tenant_id is not None:
         customers = customers.filter(customers.tenant_id == tenant_id)
@@ -108,7 +109,7 @@ def compute_order_health(
     )
     counted = counts_per_day(customer_order_days(eras, policy, days, days)).to_pyarrow().to_pylist()
     found = {row.pop("metric_date"): row for row in counted}
-    counts = {day: found.get(day, {}) for day in days}
+    counts = {day: found.get(day, dict.fromkeys(COUNTS, 0)) for day in days}
     facts = OrderFacts.of(reader, is_mapped=True, counts_per_day=counts)
     return OrderHealth(days, eras, _models(eras, context, days), facts)
 
@@ -138,14 +139,14 @@ def _models(eras: ir.Table | None, context: RunContext, days: DayRange) -> pd.Da
     rules = context.policy.order_health.purchase_model
     table = tables.PURCHASE_MODEL_PARAMETERS
     if eras is None or not rules.is_enabled:
-        return pd.DataFrame({name: [] for name in table.column_names})
+        return as_frame(table, pd.DataFrame({name: [] for name in table.column_names}))
     sundays = sorted({_model_date(day) for day in days})
     model_days = ibis.memtable(
         {"model_date": sundays, "day": [(sunday - days.first).days for sunday in sundays]},
         schema={"model_date": "date", "day": "int64"},
     )
     histories = purchase_histories(eras, model_days).to_pandas()
-    return fitted_models(histories, rules.min_repeat_buyers)
+    return as_frame(table, fitted_models(histories, rules.min_repeat_buyers))
 
 
 def _rows(result: OrderHealth, context: RunContext) -> Iterator[pa.Table]:
@@ -153,7 +154,7 @@ def _rows(result: OrderHealth, context: RunContext) -> Iterator[pa.Table]:
     if result.eras is None:
         return
     table = tables.CUSTOMER_ORDER_HEALTH
-    per_day = max(counts.get("customers", 0) for counts in result.facts.counts_per_day.values())
+    per_day = max(counts["customers"] for counts in result.facts.counts_per_day.values())
     for piece in result.days.chunks(max(1, ROWS_PER_BATCH // max(1, per_day))):
         rows = customer_order_days(result.eras, context.policy.order_health, result.days, piece)
         told = _with_outlook(_with_parameters(rows, result).to_pyarrow())
@@ -190,7 +191,7 @@ def _with_outlook(rows: pa.Table) -> pa.Table:
 def _replace_models(writer: Writer, result: OrderHealth, tenant_id: str | None) -> None:
     """Write the models instead of those that stand there for the same Sundays, of one tenant or of all."""
     table = tables.PURCHASE_MODEL_PARAMETERS
-    models = as_arrow(table, validated(table, as_frame(table, result.models)))
+    models = as_arrow(table, validated(table, result.models))
     where, bounds = "model_date BETWEEN $1 AND $2", [_model_date(result.days.first), result.days.last]
     with writer.connection.cursor() as cursor:
         if tenant_id is None:

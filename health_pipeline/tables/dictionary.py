@@ -21,7 +21,8 @@ under "null" always have a value.
 
 def data_dictionary() -> str:
     """The whole document: a list of contents, then a section per system with its tables and then its views."""
-    groups = list(dict.fromkeys(item.group for item in (*TABLES.values(), *VIEWS.values())))
+    items: list[Table | View] = [*TABLES.values(), *VIEWS.values()]
+    groups = list(dict.fromkeys(item.group for item in items))
     parts = [_INTRODUCTION, "\n".join(_contents(group) for group in groups) + "\n"]
     for group in groups:
         parts.append(f"## {_title(group)}\n")
@@ -35,7 +36,8 @@ def _title(group: str) -> str:
 
 
 def _contents(group: str) -> str:
-    names = [item.name for item in (*TABLES.values(), *VIEWS.values()) if item.group == group]
+    items: list[Table | View] = [*TABLES.values(), *VIEWS.values()]
+    names = [item.name for item in items if item.group == group]
     links = ", ".join(f"[{name}](#{name})" for name in names)
     return f"- **{_title(group)}**: {links}"
 
@@ -53,7 +55,7 @@ def _table_section(table: Table) -> str:
 
 def _says(column: Column) -> str:
     """The description, with the values that are allowed."""
-    if column.one_of is not None:
+    if column.one_of is not None and not all(value in column.description for value in column.one_of):
         return f"{column.description} One of {', '.join(column.one_of)}."
     if column.minimum is not None and column.maximum is not None:
         return f"{column.description} {column.minimum:g} to {column.maximum:g}."

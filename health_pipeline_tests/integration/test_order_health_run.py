@@ -29,8 +29,8 @@ from health_pipeline_tests.support.sources import load_postgres
 
 TABLE = CUSTOMER_ORDER_HEALTH.name
 MODEL = ("probability_alive", "expected_orders_90d")
-DAYS = DayRange(date(2024, 2, 26), date(2024, 3, 12))
-CLOCK = datetime(2024, 3, 14, tzinfo=UTC)
+DAYS = DayRange(date(2024, 2, 28), date(2024, 3, 5))
+CLOCK = datetime(2024, 3, 10, tzinfo=UTC)
 LONG_AGO = datetime(2023, 1, 1, tzinfo=UTC)
 
 
@@ -49,21 +49,27 @@ def order(number: int, customer_id: str, day: date, amount: str | None, tenant_i
 
 
 def source() -> Source:
-    """t1: 60 buyers of many rhythms, a prospect, and `returning`, dormant twice; t2: two buyers."""
+    """t1: 60 buyers of many rhythms, a prospect, and three that show what the days hold; t2: a buyer and a prospect."""
     rng = random.Random(1)
-    # Expected on 2024-01-11, dormant from 02-25, back on 03-01; expected again on 03-27.
-    dates = {"returning": [date(2024, 1, 1), date(2024, 1, 6), date(2024, 3, 1)], "prospect": []}
+    dates = {
+        "prospect": [],
+        # Expected on 2024-01-11, dormant from 02-25, back on 03-01.
+        "returning": [date(2024, 1, 1), date(2024, 1, 6), date(2024, 3, 1)],
+        # Expected on 2024-01-18, dormant from 03-03.
+        "going": [date(2024, 1, 10), date(2024, 1, 14)],
+        "shrinking": [date(2024, 2, day) for day in range(9, 29, 3)],
+    }
+    amounts = {"shrinking": ["20.00"] * 4 + ["8.49"] * 3}
     for n in range(60):
         rhythm, start = rng.choice([5, 10, 20, 30]), date(2023, 6, 1) + timedelta(days=rng.randrange(250))
         dates[f"buyer {n}"] = [
             start + timedelta(days=rhythm * k + rng.randrange(3)) for k in range(rng.randrange(1, 12))
         ]
-    orders = [
-        order(number, customer_id, day, rng.choice(["10.00", "8.49", "20.00", None]))
-        for number, (customer_id, day) in enumerate(
-            (name, day) for name, days in dates.items() for day in days if day < CLOCK.date()
-        )
-    ]
+    orders: list[Row] = []
+    for name, days in dates.items():
+        for n, day in enumerate(day for day in days if day < CLOCK.date()):
+            amount = amounts[name][n] if name in amounts else rng.choice(["10.00", "8.49", "20.00", None])
+            orders.append(order(len(orders), name, day, amount))
     orders += [order(10_000 + k, "other", date(2024, 2, 20) + timedelta(days=2 * k), "5.00", "t2") for k in range(3)]
     names = [*((name, "t1") for name in dates), ("other", "t2"), ("none", "t2")]
     nothing = {"slug": None, "industry_sector": None, "employee_count": None, "renewal_date": None}
@@ -139,7 +145,7 @@ def test_single_days_in_any_order_give_the_same_rows(server: EmbeddedServer) -> 
 def test_facts(server: EmbeddedServer, computed: OrderHealth) -> None:
     facts = computed.facts
     assert facts.is_mapped
-    assert facts.rows_read == {"tenants": 2, "customers": 64, "orders": len(source()["orders"])}
+    assert facts.rows_read == {"tenants": 2, "customers": 66, "orders": len(source()["orders"])}
     summed = query(
         server,
         """SELECT metric_date, sum(customers)::int AS customers, sum(prospects)::int AS prospects,
@@ -156,7 +162,7 @@ def test_facts(server: EmbeddedServer, computed: OrderHealth) -> None:
 @pytest.mark.usefixtures("computed")
 def test_the_model_is_of_the_sunday_before(server: EmbeddedServer) -> None:
     models = query(server, "SELECT * FROM health.purchase_model_parameters WHERE tenant_id = 't1' ORDER BY model_date")
-    assert [row["model_date"] for row in models] == [date(2024, 2, 25), date(2024, 3, 3), date(2024, 3, 10)]
+    assert [row["model_date"] for row in models] == [date(2024, 2, 25), date(2024, 3, 3)]
     assert all(row["is_fitted"] and row["r"] > 0 and row["repeat_buyers"] >= 20 for row in models)
     told = query(server, f"SELECT * FROM health.{TABLE} WHERE delivered_orders > 0 AND tenant_id = 't1'")
     assert all(0 < row["probability_alive"] < 1 and row["expected_orders_90d"] > 0 for row in told)
@@ -169,8 +175,8 @@ def test_the_model_is_of_the_sunday_before(server: EmbeddedServer) -> None:
 def test_a_day_needs_no_later_orders(server: EmbeddedServer) -> None:
     """A past day stays as it was computed when later orders come in."""
     before = stored(server)
-    day = DayRange(date(2024, 3, 5), date(2024, 3, 5))
-    query(server, "DELETE FROM app.orders WHERE delivered_at >= '2024-03-06'", "application")
+    day = DayRange(date(2024, 3, 1), date(2024, 3, 1))
+    query(server, "DELETE FROM app.orders WHERE delivered_at >= '2024-03-02'", "application")
     run(server, day)
     assert stored(server) == before
     load_postgres(server.url("application"), source())
@@ -202,11 +208,16 @@ def test_views(server: EmbeddedServer) -> None:
     assert [(row["transition_date"], row["from_status"], row["to_status"]) for row in changes] == [
         (date(2024, 3, 1), "DORMANT", "HEALTHY")
     ]
-    [episode] = query(server, "SELECT * FROM health.dormancy_episodes WHERE customer_id = 'returning'")
+    episode, open_episode = query(
+        server,
+        "SELECT * FROM health.dormancy_episodes WHERE customer_id IN ('going', 'returning') ORDER BY start_date",
+    )
     assert (episode["start_date"], episode["end_date"], episode["days"]) == (date(2024, 2, 25), date(2024, 3, 1), 5)
     rows = stored(server)
     assert episode["revenue_before"] == rows[date(2024, 2, 29), "returning"]["recent_average_revenue"]
     assert episode["revenue_after"] == rows[DAYS.last, "returning"]["recent_average_revenue"]
+    assert (open_episode["start_date"], open_episode["end_date"], open_episode["days"]) == (date(2024, 3, 3), None, 3)
+    assert open_episode["revenue_after"] is None
     due = query(server, "SELECT * FROM health.customers_due_to_order")
     overdue = [row["days_overdue"] for row in due]
     assert overdue == sorted(overdue, reverse=True)

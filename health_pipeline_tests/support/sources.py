@@ -5,16 +5,21 @@ The tables have the contract's types, but neither keys nor NOT NULL: bad rows mu
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg2
+import pyarrow as pa
 from psycopg2.extras import execute_values
 
 from health_pipeline.sources.contract import SOURCE_TABLES, Kind
 from health_pipeline_tests.reference.contract import Source
+
+SOURCE_KINDS = ("postgresql", "duckdb", "parquet")
 
 _TYPES = {
     Kind.TEXT: "text",
@@ -26,13 +31,34 @@ _TYPES = {
 }
 
 
+def load_source(kind: str, source: Source, folder: Path, new_database: Callable[[], str]) -> str:
+    """Put the source into a new place of the kind; returns its HEALTH_SOURCE_URL."""
+    match kind:
+        case "postgresql":
+            url = new_database()
+            load_postgres(url, source)
+        case "duckdb":
+            load_duckdb(folder / "source.duckdb", source)
+            url = f"duckdb://{folder / 'source.duckdb'}"
+        case "parquet":
+            load_parquet(folder / "source", source)
+            url = f"parquet://{folder / 'source'}"
+        case _:
+            raise ValueError(kind)
+    return url
+
+
 def _columns(name: str, rows: list[dict[str, Any]]) -> list[str]:
     """The columns of a table: those its rows have, or all where it has no rows."""
     return [c.name for c in SOURCE_TABLES[name].columns if not rows or any(c.name in row for row in rows)]
 
 
+def _types(name: str, columns: list[str]) -> list[str]:
+    return [_TYPES[SOURCE_TABLES[name].column(column).kind] for column in columns]
+
+
 def _create(name: str, columns: list[str], table: str) -> str:
-    typed = ", ".join(f'"{column}" {_TYPES[SOURCE_TABLES[name].column(column).kind]}' for column in columns)
+    typed = ", ".join(f'"{column}" {kind}' for column, kind in zip(columns, _types(name, columns), strict=True))
     return f"CREATE TABLE {table} ({typed})"
 
 
@@ -45,17 +71,18 @@ def load_postgres(url: str, source: Source, schema: str = "app") -> None:
             columns = _columns(name, rows)
             cursor.execute(_create(name, columns, f'"{schema}"."{name}"'))
             names = ", ".join(f'"{column}"' for column in columns)
-            types = [_TYPES[SOURCE_TABLES[name].column(column).kind] for column in columns]
-            template = "(" + ", ".join(f"%s::{kind}" for kind in types) + ")"
+            template = "(" + ", ".join(f"%s::{kind}" for kind in _types(name, columns)) + ")"
             values = [[row.get(column) for column in columns] for row in rows]
             if values:
                 execute_values(cursor, f'INSERT INTO "{schema}"."{name}" ({names}) VALUES %s', values, template, 1000)
     connection.close()
 
 
-def _finite(value: Any) -> Any:
-    """DuckDB's decimals know no NaN; a negative amount is as bad."""
-    return -1 if isinstance(value, Decimal) and not value.is_finite() else value
+def _text(value: Any) -> str | None:
+    """A value as text that DuckDB casts to its type; its decimals know no NaN, and a negative amount is as bad."""
+    if isinstance(value, Decimal) and not value.is_finite():
+        return "-1"
+    return value.isoformat() if isinstance(value, (datetime, date)) else None if value is None else str(value)
 
 
 def load_duckdb(path: Path, source: Source, schema: str = "app") -> None:
@@ -65,14 +92,11 @@ def load_duckdb(path: Path, source: Source, schema: str = "app") -> None:
         for name, rows in source.items():
             columns = _columns(name, rows)
             connection.execute(_create(name, columns, f'"{schema}"."{name}"'))
-            if rows:
-                marks = ", ".join(
-                    f"CAST(? AS {_TYPES[SOURCE_TABLES[name].column(column).kind]})" for column in columns
-                )
-                connection.executemany(
-                    f'INSERT INTO "{schema}"."{name}" VALUES ({marks})',
-                    [[_finite(row.get(column)) for column in columns] for row in rows],
-                )
+            texts = pa.table({c: pa.array([_text(row.get(c)) for row in rows], pa.string()) for c in columns})
+            connection.register("texts", texts)
+            casts = ", ".join(f'CAST("{c}" AS {kind})' for c, kind in zip(columns, _types(name, columns), strict=True))
+            connection.execute(f'INSERT INTO "{schema}"."{name}" SELECT {casts} FROM texts')
+            connection.unregister("texts")
 
 
 def load_parquet(folder: Path, source: Source) -> None:

@@ -1,9 +1,10 @@
-"""Order health: figures worked by hand, thresholds to the day, and agreement with a naive restatement day by day."""
+"""Order health: figures worked by hand, thresholds to the day, and agreement with the reference day by day."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,8 @@ from health_pipeline.metrics.orders import OrderInputs, counts_per_day, customer
 from health_pipeline.policy.load import load_policy
 from health_pipeline.policy.model import OrderHealthPolicy
 from health_pipeline.sources.engine import new_engine
+from health_pipeline_tests.reference.calendar import end_of
+from health_pipeline_tests.reference.order_health import deliveries_before, figures
 
 POLICY = load_policy(None).order_health
 START = date(2024, 3, 1)
@@ -112,21 +115,30 @@ def after(days: int) -> date:
 
 
 def test_worked_example() -> None:
-    orders = [Order(day, str(9 - n)) for n, day in enumerate((0, 7, 15, 21, 29, 34, 42))]
-    row = on_day(orders, 50)
-    assert row["delivered_orders"] == 7
-    assert row["last_order_date"] == after(42)
-    # The last five: 15, 21, 29, 34, 42.
-    assert row["average_order_interval_days"] == 27 / 4
-    assert row["next_expected_order_date"] == after(49)
-    assert row["days_overdue"] == 1
-    assert row["recent_average_revenue"] == 4.0
-    assert row["baseline_average_revenue"] == 7.5
-    assert row["revenue_change"] == -3.5 / 7.5
-    assert (row["order_lifecycle"], row["risk_status"]) == ("ESTABLISHED", "AT_RISK_CADENCE")
-    assert row["dormancy_since"] is None
-    assert row["reactivated_date"] is None
+    """The buyer of docs/order-health.md."""
+    dates = [date(2024, *day) for day in ((1, 8), (1, 22), (2, 5), (2, 20), (3, 4), (6, 3), (6, 24))]
+    amounts = ("400", "420", "380", "400", "410", "200", "240")
+    orders = [Order((day - START).days, amount) for day, amount in zip(dates, amounts, strict=True)]
+    rows = rows_of(inputs(orders), DayRange(date(2024, 1, 1), date(2024, 9, 30)))
+    shown = [(day, row["risk_status"]) for (day, _), row in sorted(rows.items())]
+    assert [now for before, now in pairwise([(None, "none"), *shown]) if now[1] != before[1]] == [
+        (date(2024, 1, 1), None),
+        (date(2024, 1, 8), "HEALTHY"),
+        (date(2024, 3, 19), "AT_RISK_CADENCE"),
+        (date(2024, 5, 2), "DORMANT"),
+        (date(2024, 6, 3), "AT_RISK_REVENUE"),
+        (date(2024, 7, 30), "AT_RISK_CADENCE"),
+        (date(2024, 9, 12), "DORMANT"),
+    ]
+    row = rows[date(2024, 6, 10), "c1"]
+    assert (row["delivered_orders"], row["last_order_date"]) == (6, date(2024, 6, 3))
+    assert (row["average_order_interval_days"], row["next_expected_order_date"]) == (33.25, date(2024, 7, 6))
+    assert (row["days_overdue"], row["order_lifecycle"]) == (-26, "ESTABLISHED")
+    assert (row["recent_average_revenue"], row["baseline_average_revenue"]) == (1010 / 3, 400.0)
+    assert row["revenue_change"] == float(Fraction(1010, 1200) - 1)
+    assert (row["dormancy_since"], row["reactivated_date"]) == (None, date(2024, 6, 3))
     assert row["sales_rep_id"] == "rep"
+    assert rows[date(2024, 9, 30), "c1"]["dormancy_since"] == date(2024, 9, 12)
 
 
 def test_thresholds_to_the_day() -> None:
@@ -301,73 +313,22 @@ def test_counts_per_day() -> None:
     }
 
 
-# A restatement of the text, a customer and a day at a time.
-
-
-def _cents(text: str) -> int:
-    return int(Fraction(text) * 100 + Fraction(1, 2))
-
-
-def _expected_day(dates: list[date], policy: OrderHealthPolicy) -> tuple[Fraction, date] | None:
-    gaps = [(later - earlier).days for earlier, later in pairwise(dates)][1 - policy.interval_orders :]
-    if not gaps:
-        return None
-    mean = Fraction(sum(gaps), len(gaps))
-    return mean, dates[-1] + timedelta(days=int(mean + Fraction(1, 2)))
-
-
-def _mean(amounts: list[int | None], needed: int) -> Fraction | None:
-    known = [amount for amount in amounts if amount is not None]
-    return Fraction(sum(known), len(known)) if len(known) >= needed else None
-
-
 def restated(orders: list[Order], day: date, policy: OrderHealthPolicy) -> dict[str, Any]:
-    """The row of a customer with these orders, as order-health.md says it."""
-    baskets: dict[date, list[int]] = {}
-    for order in orders:
-        is_delivered = order.status is None or order.status.upper() == "DELIVERED"
-        if is_delivered and order.delivered_at.date() <= day:
-            known = [_cents(order.amount)] if order.amount is not None else []
-            baskets.setdefault(order.delivered_at.date(), []).extend(known)
-    dates = sorted(baskets)
-    amounts = [sum(baskets[key]) if baskets[key] else None for key in dates]
-    split = max(0, len(dates) - policy.recent_orders)
-    recent = _mean(amounts[split:], 1)
-    baseline = _mean(amounts[max(0, split - policy.baseline_orders) : split], policy.baseline_min_known)
-    cadence = _expected_day(dates, policy)
-    overdue = None if cadence is None else (day - cadence[1]).days
-    change = None if recent is None or not baseline else recent / baseline - 1
-    returns = [
-        key
-        for n, key in enumerate(dates)
-        if (before := _expected_day(dates[:n], policy)) and (key - before[1]).days >= policy.dormant_after_days
+    """The figures of a customer with these orders, as the reference has them."""
+    rows = [
+        {"delivered_at": o.delivered_at, "status": o.status, "total_amount": o.amount and Decimal(o.amount)}
+        for o in orders
     ]
-    if not dates:
-        status = None
-    elif overdue is not None and overdue >= policy.dormant_after_days:
-        status = "DORMANT"
-    elif overdue is not None and overdue >= policy.cadence_risk_after_days:
-        status = "AT_RISK_CADENCE"
-    elif change is not None and 100 * change < -policy.revenue_drop_percent:
-        status = "AT_RISK_REVENUE"
-    else:
-        status = "HEALTHY"
-    return {
-        "delivered_orders": len(dates),
-        "last_order_date": dates[-1] if dates else None,
-        "average_order_interval_days": None if cadence is None else float(cadence[0]),
-        "next_expected_order_date": None if cadence is None else cadence[1],
-        "days_overdue": overdue,
-        "recent_average_revenue": None if recent is None else float(recent / 100),
-        "baseline_average_revenue": None if baseline is None else float(baseline / 100),
-        "revenue_change": None if change is None else float(change),
-        "order_lifecycle": ("PROSPECT", "NEW", "ESTABLISHED")[min(len(dates), 2)],
-        "risk_status": status,
-        "dormancy_since": cadence[1] + timedelta(days=policy.dormant_after_days)
-        if status == "DORMANT" and cadence
-        else None,
-        "reactivated_date": returns[-1] if returns else None,
+    rules = {
+        "dormant_days": policy.dormant_after_days,
+        "at_risk_days": policy.cadence_risk_after_days,
+        "revenue_drop_percent": policy.revenue_drop_percent,
+        "interval_orders": policy.interval_orders,
+        "recent_orders": policy.recent_orders,
+        "baseline_orders": policy.baseline_orders,
+        "baseline_minimum": policy.baseline_min_known,
     }
+    return figures(deliveries_before(rows, end_of(day, "UTC"), "UTC"), day, rules)
 
 
 _AMOUNTS = st.one_of(st.none(), st.sampled_from(["0.00", "0.005", "85.00", "84.99", "99.99", "100.00", "100.01"]))
@@ -404,7 +365,7 @@ _CUSTOMERS_OF_T1 = [customer("c1"), customer("c2"), customer("c3")]
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_ORDER_LISTS, st.one_of(st.just(POLICY), _POLICIES))
-def test_agrees_with_the_restatement(orders: list[Order], policy: OrderHealthPolicy) -> None:
+def test_agrees_with_the_reference(orders: list[Order], policy: OrderHealthPolicy) -> None:
     days = days_after(0, 62)
     rows = rows_of(inputs(orders, _CUSTOMERS_OF_T1), days, policy)
     assert len(rows) == 3 * len(days)

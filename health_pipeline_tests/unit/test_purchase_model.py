@@ -152,14 +152,14 @@ def test_a_tenants_model_does_not_depend_on_others() -> None:
         simulated(4, 500, np.array([2.0, 90.0, 0.2, 2.0]), tenant_id="a tenant before"),
     )
     alone = fitted_models(mine, 20)
-    mixed = pd.concat([other, mine]).iloc[::-1]
+    mixed = pd.concat([mine, other], ignore_index=True)
     together = fitted_models(mixed, 20)
     assert alone.iloc[0].to_dict() == together[together["tenant_id"] == "t1"].iloc[0].to_dict()
 
 
 def test_counted_histories_are_as_good_as_single_ones() -> None:
     histories = simulated(5, 200, TYPICAL)
-    counted = histories.groupby(["model_date", "tenant_id", *HISTORY], as_index=False)["buyers"].sum()
+    counted = histories.groupby(["model_date", "tenant_id", *HISTORY], as_index=False).agg(buyers=("buyers", "sum"))
     assert len(counted) < len(histories)
     one, other = (fitted_models(frame, 20)[PARAMETERS].to_numpy() for frame in (histories, counted))
     assert one == pytest.approx(other, rel=1e-9)

@@ -1,0 +1,82 @@
+"""What all tests share: a clean environment, one embedded PostgreSQL per test process, and fresh databases on it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from health_pipeline.embedded import EmbeddedServer
+from health_pipeline.warehouse.migrate import migrate
+from health_pipeline_tests.support.databases import administer
+
+NewDatabase = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own settings must not reach a test."""
+    for name in list(os.environ):
+        if name.startswith("HEALTH_") or name == "DAGSTER_HOME":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def server_home() -> Iterator[Path]:
+    """A folder apart from pytest's own: where tests run as root, the server runs as another user, and the next pytest
+    that starts closes the folder of all pytests to other users."""
+    with tempfile.TemporaryDirectory(prefix="health_pipeline_tests_") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def server(server_home: Path) -> Iterator[EmbeddedServer]:
+    """The server of this test process; stopped at its end."""
+    server = EmbeddedServer(server_home)
+    # Nothing in a test outlives the server, so it need not wait for the disk.
+    administer(server.url("postgres"), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    yield server
+    server.stop()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def new_database(server: EmbeddedServer) -> Iterator[NewDatabase]:
+    """Makes a database, empty or as a copy of a template, and returns its URL; dropped after the test."""
+    made: list[str] = []
+
+    def create(template: str = "template1") -> str:
+        name = f"test_{next(_numbers)}"
+        administer(server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
+        made.append(name)
+        return server.url(name)
+
+    yield create
+    for name in made:
+        administer(server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server: EmbeddedServer) -> str:
+    """The name of a database with the migrated, empty schema."""
+    administer(server.url("postgres"), "CREATE DATABASE migrated")
+    migrate(server.url("migrated"))
+    return "migrated"
+
+
+@pytest.fixture
+def warehouse(new_database: NewDatabase, migrated_template: str) -> str:
+    """The URL of a migrated, empty warehouse."""
+    return new_database(migrated_template)
+
+
+@pytest.fixture
+def new_warehouse(new_database: NewDatabase, migrated_template: str) -> Callable[[], str]:
+    """Makes migrated, empty warehouses."""
+    return lambda: new_database(migrated_template)
