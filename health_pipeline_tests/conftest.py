@@ -6,6 +6,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,9 @@ def server(server_home: Path) -> Iterator[EmbeddedServer]:
 _numbers = itertools.count(1)
 
 
-@pytest.fixture
-def new_database(server: EmbeddedServer) -> Iterator[NewDatabase]:
-    """Makes a database, empty or as a copy of a template, and returns its URL; dropped after the test."""
+@contextmanager
+def databases(server: EmbeddedServer) -> Iterator[NewDatabase]:
+    """A function that makes a database, empty or as a copy of a template, and returns its URL; all are dropped at the end."""
     made: list[str] = []
 
     def create(template: str = "template1") -> str:
@@ -60,6 +61,20 @@ def new_database(server: EmbeddedServer) -> Iterator[NewDatabase]:
     yield create
     for name in made:
         administer(server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def new_database(server: EmbeddedServer) -> Iterator[NewDatabase]:
+    """Makes databases for a test."""
+    with databases(server) as create:
+        yield create
+
+
+@pytest.fixture(scope="module")
+def new_module_database(server: EmbeddedServer) -> Iterator[NewDatabase]:
+    """Makes databases that the tests of a module share."""
+    with databases(server) as create:
+        yield create
 
 
 @pytest.fixture(scope="session")
@@ -74,9 +89,3 @@ def migrated_template(server: EmbeddedServer) -> str:
 def warehouse(new_database: NewDatabase, migrated_template: str) -> str:
     """The URL of a migrated, empty warehouse."""
     return new_database(migrated_template)
-
-
-@pytest.fixture
-def new_warehouse(new_database: NewDatabase, migrated_template: str) -> Callable[[], str]:
-    """Makes migrated, empty warehouses."""
-    return lambda: new_database(migrated_template)

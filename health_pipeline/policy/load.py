@@ -37,7 +37,7 @@ def load_policy(path: Path | None) -> Policy:
         return Policy.model_validate(_laid_over(shipped, given))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        key = ".".join(str(part) for part in first["loc"] if part != "int")
+        key = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             message = "unknown key"

@@ -14,9 +14,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from health_pipeline.scoring.peer_benchmarks import PeerRules, SizeBand
 
 
-def _exact(value: Any) -> Any:
-    """A number as written in YAML, without binary rounding: 72.5 is 145/2."""
-    return Fraction(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+def _exact(value: Any) -> Fraction:
+    """A number as written in YAML, without binary rounding: 72.5 is 145/2; a third is written "1/3"."""
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return Fraction(str(value))
+        except (ValueError, ZeroDivisionError):
+            pass
+    raise ValueError(f"expected a number, found {value!r}")
+
+
+def _score_or_exclude(value: Any) -> Any:
+    if value == "exclude" or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100):
+        return value
+    raise ValueError(f"expected a score from 0 to 100 or exclude, found {value!r}")
 
 
 Exact = Annotated[Fraction, BeforeValidator(_exact), PlainSerializer(str)]
@@ -44,7 +55,7 @@ class TargetComponent(Weighted):
 class RatioComponent(TargetComponent):
     """nothing_to_measure: the score where the denominator is 0, or `exclude`."""
 
-    nothing_to_measure: Points | Literal["exclude"]
+    nothing_to_measure: Annotated[int | Literal["exclude"], BeforeValidator(_score_or_exclude)]
 
 
 class TicketComponent(Weighted):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from health_pipeline.days import DayRange
 from health_pipeline.policy.model import RatioComponent, TargetComponent, TenantHealthPolicy
-from health_pipeline.scoring.rounding import Integers, divided_half_up
+from health_pipeline.scoring.rounding import Integers, divided_half_up, widened
 
 KEYS = ["metric_date", "tenant_id"]
 DEFAULT_ALERT_LEVEL = "DASHBOARD_ONLY"
@@ -63,11 +63,11 @@ def component_scores(figures: pd.DataFrame, policy: TenantHealthPolicy) -> pd.Da
 def _ratio_score(part: pd.Series, whole: pd.Series, rule: TargetComponent) -> pd.Series:
     """100 x (part / whole) / target, capped at 100 and rounded half up; the rule's own score where whole is 0."""
     measured = whole.notna() & part.notna()
-    parts, wholes = _integers(part), _integers(whole)
     scale = 10_000 / rule.target
+    parts, wholes = (widened(_integers(v), scale.numerator, scale.denominator) for v in (part, whole))
     some = np.where(wholes > 0, wholes, 1)
     points = np.minimum(divided_half_up(parts * scale.numerator, some * scale.denominator), 100)
-    result = pd.Series(points, index=part.index, dtype="Int64").mask(~measured)
+    result = pd.Series(points.astype(np.int64), index=part.index, dtype="Int64").mask(~measured)
     at_zero = rule.nothing_to_measure if isinstance(rule, RatioComponent) else "exclude"
     return result.mask(measured & (whole == 0).fillna(False), pd.NA if at_zero == "exclude" else at_zero)
 
@@ -75,13 +75,14 @@ def _ratio_score(part: pd.Series, whole: pd.Series, rule: TargetComponent) -> pd
 def overall_scores(scores: pd.DataFrame, policy: TenantHealthPolicy) -> tuple[pd.Series, pd.Series]:
     """The weighted mean of the measured components, rounded half up (null with none), and their share of all weights."""
     weights = whole_weights(policy.components.weights)
-    total = np.zeros(len(scores), dtype=np.int64)
-    measured = np.zeros(len(scores), dtype=np.int64)
+    nothing = widened(np.full(len(scores), 100, dtype=np.int64), sum(weights.values())) * 0
+    total, measured = nothing, nothing
     for name, weight in weights.items():
-        total += weight * _integers(scores[name])
-        measured += weight * scores[name].notna().to_numpy(dtype=np.int64)
-    overall = pd.Series(divided_half_up(total, np.where(measured > 0, measured, 1)), index=scores.index, dtype="Int64")
-    coverage = pd.Series(measured / sum(weights.values()), index=scores.index)
+        total = total + weight * _integers(scores[name]).astype(nothing.dtype)
+        measured = measured + weight * scores[name].notna().to_numpy().astype(nothing.dtype)
+    points = divided_half_up(total, np.where(measured > 0, measured, 1)).astype(np.int64)
+    overall = pd.Series(points, index=scores.index, dtype="Int64")
+    coverage = pd.Series((measured / sum(weights.values())).astype(np.float64), index=scores.index)
     return overall.mask(measured == 0), coverage
 
 

@@ -37,17 +37,23 @@ def migrate(url: str) -> None:
     with sql_connection(url) as connection:
         if _is_current(connection):
             return
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('health'), hashtext('migrate'))"))
-        connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         try:
-            # The views may stand on columns that a migration changes, so they go first and come back last.
-            _drop_views(connection)
-            command.upgrade(alembic_config(connection), "head")
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('health'), hashtext('migrate'))"))
+            if not _is_current(connection):
+                _upgrade(connection)
         except CommandError as error:
             raise WarehouseError(f"the warehouse can't be migrated: {error}; is it newer than this program?") from error
-        except sa.exc.InternalError as error:
+        except sa.exc.DBAPIError as error:
             raise WarehouseError(f"the warehouse can't be migrated: {' '.join(str(error.orig).split())}") from error
-        _create_views(connection)
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    if not connection.scalar(sa.text("SELECT to_regnamespace(:name) IS NOT NULL"), {"name": SCHEMA}):
+        connection.execute(sa.text(f"CREATE SCHEMA {SCHEMA}"))
+    # The views may stand on columns that a migration changes, so they go first and come back last.
+    _drop_views(connection)
+    command.upgrade(alembic_config(connection), "head")
+    _create_views(connection)
 
 
 def _is_current(connection: sa.Connection) -> bool:

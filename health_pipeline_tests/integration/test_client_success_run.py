@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from health_pipeline.days import DayRange
+from health_pipeline.embedded import EmbeddedServer
 from health_pipeline.errors import SettingError, UserError
 from health_pipeline.systems.client_success import run_client_success
 from health_pipeline.systems.client_weeks import run_client_weeks
@@ -25,7 +26,7 @@ from health_pipeline_tests.reference import client_success as reference
 from health_pipeline_tests.reference.contract import Row, Source
 from health_pipeline_tests.reference.hostile_clients import hostile_clients
 from health_pipeline_tests.support.compare import differences, keyed
-from health_pipeline_tests.support.databases import execute, insert, query, table_rows, value
+from health_pipeline_tests.support.databases import administer, execute, insert, query, table_rows, value
 from health_pipeline_tests.support.runs import context_for
 from health_pipeline_tests.support.sources import load_postgres, load_source
 
@@ -33,6 +34,7 @@ DAILY = frozenset(table.name for table in DAILY_TABLES)
 WEEKLY = frozenset(table.name for table in WEEKLY_TABLES)
 LONG_AGO = datetime(2023, 1, 1, tzinfo=UTC)
 FIRST = date(2024, 3, 1)
+WEEK = DayRange(date(2024, 3, 25), date(2024, 3, 31))
 SIXTY = DayRange(FIRST, FIRST + timedelta(days=59))
 CLOCK = datetime(2024, 5, 2, tzinfo=UTC)
 NewDatabase = Callable[..., str]
@@ -79,11 +81,35 @@ def sixty() -> Source:
     return a_source(24, seed=5)
 
 
+@pytest.fixture(scope="module")
+def source_url(server: EmbeddedServer, sixty: Source) -> str:
+    administer(server.url("postgres"), "CREATE DATABASE client_source")
+    load_postgres(server.url("client_source"), sixty)
+    return server.url("client_source")
+
+
 @pytest.fixture
-def context(sixty: Source, warehouse: str, new_database: NewDatabase) -> RunContext:
-    source_url = new_database()
-    load_postgres(source_url, sixty)
+def context(source_url: str, warehouse: str) -> RunContext:
+    """A run into an empty warehouse."""
     return context_for(source_url, warehouse, CLOCK)
+
+
+@pytest.fixture(scope="module")
+def computed(server: EmbeddedServer, migrated_template: str, source_url: str) -> str:
+    """The name of a warehouse with the week up to Sunday, 31 March."""
+    administer(server.url("postgres"), f"CREATE DATABASE client_week TEMPLATE {migrated_template}")
+    context = context_for(source_url, server.url("client_week"), CLOCK)
+    run_client_success(context, WEEK, DAILY)
+    run_client_weeks(context, WEEK, WEEKLY)
+    return "client_week"
+
+
+@pytest.fixture
+def acting(computed: str, new_database: NewDatabase, source_url: str) -> Iterator[tuple[sa.Connection, RunContext]]:
+    """A connection to a copy of that warehouse, and runs into it."""
+    url = new_database(computed)
+    with sql_connection(url) as connection:
+        yield connection, context_for(source_url, url, CLOCK)
 
 
 @pytest.mark.parametrize(
@@ -136,37 +162,27 @@ def tables(url: str, *names: str) -> dict[str, Any]:
     return {name: table_rows(url, name) for name in names}
 
 
-def test_a_range_is_its_days_in_any_order(context: RunContext) -> None:
-    some = DayRange(date(2024, 3, 20), date(2024, 4, 1))
-    run_client_success(context, some, DAILY)
-    run_client_weeks(context, some, WEEKLY)
+def test_a_range_is_its_days_in_any_order(acting: tuple[sa.Connection, RunContext]) -> None:
+    _, context = acting
     at_once = tables(context.warehouse_url, *DAILY, *WEEKLY)
-    names = ("client_engagement", *WEEKLY)
     execute(context.warehouse_url, *(f"DELETE FROM health.{name}" for name in at_once))
-    for day in (some.first, some.last, date(2024, 3, 24), date(2024, 3, 25)):
-        run_client_success(context, DayRange(day, day), frozenset({"client_momentum_alerts"}))
-    for sunday in (date(2024, 3, 31), date(2024, 3, 24)):
-        run_client_weeks(context, DayRange(sunday, sunday), WEEKLY)
-    run_client_success(context, some, frozenset({"client_engagement"}))
-    one_by_one = tables(context.warehouse_url, *DAILY, *WEEKLY)
-    assert {name: one_by_one[name] for name in names} == {name: at_once[name] for name in names}
-    alerts = one_by_one["client_momentum_alerts"]
-    assert {key[0] for key in alerts} == {some.first, some.last, date(2024, 3, 24), date(2024, 3, 25)}
-    assert alerts.items() <= at_once["client_momentum_alerts"].items()
+    run_client_success(context, DayRange(WEEK.last, WEEK.last), DAILY)
+    run_client_weeks(context, DayRange(WEEK.last, WEEK.last), WEEKLY)
+    run_client_success(context, DayRange(WEEK.first, WEEK.first), DAILY)
+    run_client_success(context, DayRange(date(2024, 3, 26), date(2024, 3, 30)), DAILY)
+    assert tables(context.warehouse_url, *DAILY, *WEEKLY) == at_once
 
 
-def test_one_tenant_is_replaced_alone(context: RunContext, sixty: Source) -> None:
-    day, sunday = DayRange(date(2024, 3, 31), date(2024, 3, 31)), date(2024, 3, 31)
-    run_client_success(context, day, DAILY)
-    run_client_weeks(context, day, WEEKLY)
+def test_one_tenant_is_replaced_alone(acting: tuple[sa.Connection, RunContext]) -> None:
+    _, context = acting
     before = tables(context.warehouse_url, *DAILY, *WEEKLY)
     for name in before:
         execute(context.warehouse_url, f"DELETE FROM health.{name} WHERE tenant_id = 't1'")
-    assert run_client_success(context, day, DAILY, "t1").rows_per_day["client_momentum_alerts"][sunday] > 0
-    run_client_weeks(context, day, WEEKLY, "t1")
+    assert run_client_success(context, WEEK, DAILY, "t1").rows_per_day["client_momentum_alerts"][WEEK.last] > 0
+    run_client_weeks(context, WEEK, WEEKLY, "t1")
     assert tables(context.warehouse_url, *DAILY, *WEEKLY) == before
     with pytest.raises(SettingError, match="no tenant"):
-        run_client_weeks(context, day, WEEKLY, "t3")
+        run_client_weeks(context, WEEK, WEEKLY, "t3")
 
 
 def test_a_range_without_a_sunday_has_no_week(context: RunContext) -> None:
@@ -219,17 +235,17 @@ def alert(day: date, client_id: str, opened_on: date, **values: Any) -> Row:
     return {**row, "severity": "warning", "opened_on": opened_on, **values}
 
 
-def test_a_day_on_which_nothing_is_open_resolves(context: RunContext) -> None:
+def test_a_day_on_which_nothing_is_open_resolves(warehouse: str, new_database: NewDatabase, sixty: Source) -> None:
     """That it was computed is recorded, though it has no rows."""
-    url, day = context.warehouse_url, date(2024, 3, 5)
-    insert(url, "client_momentum_alerts", [alert(day, "c", FIRST)])
-    status = "SELECT status FROM health.momentum_alerts"
-    assert value(url, status) == "open"
-    execute(context.source_url, "DELETE FROM app.users")
+    source_url, day = new_database(), date(2024, 3, 5)
+    load_postgres(source_url, {**sixty, "users": [], "events": []})
+    insert(warehouse, "client_momentum_alerts", [alert(day, "c", FIRST)])
+    assert value(warehouse, "SELECT status FROM health.momentum_alerts") == "open"
+    context = context_for(source_url, warehouse, CLOCK)
     run_client_success(context, DayRange(day + timedelta(days=1), day + timedelta(days=2)), DAILY)
-    found = query(url, "SELECT status, last_seen_on, resolved_on FROM health.momentum_alerts")
+    found = query(warehouse, "SELECT status, last_seen_on, resolved_on FROM health.momentum_alerts")
     assert found == [{"status": "resolved", "last_seen_on": day, "resolved_on": day + timedelta(days=1)}]
-    assert query(url, "SELECT * FROM health.open_alerts") == []
+    assert query(warehouse, "SELECT * FROM health.open_alerts") == []
 
 
 def test_the_worst_severity_of_an_episode_counts(warehouse: str) -> None:
@@ -252,29 +268,20 @@ def test_the_worst_severity_of_an_episode_counts(warehouse: str) -> None:
     ]
 
 
-@pytest.fixture
-def acting(context: RunContext) -> Iterator[sa.Connection]:
-    """A connection to a warehouse with computed alerts and insights."""
-    days = DayRange(date(2024, 3, 25), date(2024, 3, 31))
-    run_client_success(context, days, DAILY)
-    run_client_weeks(context, days, WEEKLY)
-    with sql_connection(context.warehouse_url) as connection:
-        yield connection
-
-
 def statuses(connection: sa.Connection) -> dict[str, str]:
     rows = connection.execute(sa.text("SELECT alert_key, status FROM health.momentum_alerts"))
     return dict(rows.tuples().all())
 
 
-def test_alerts_are_acknowledged_once_and_for_good(acting: sa.Connection, context: RunContext) -> None:
-    before = statuses(acting)
+def test_alerts_are_acknowledged_once_and_for_good(acting: tuple[sa.Connection, RunContext]) -> None:
+    connection, context = acting
+    before = statuses(connection)
     key = next(key for key, status in before.items() if status == "open")
-    acknowledge_alert(acting, key, " Ann ", "called them; 'DROP TABLE' & <b>")
-    assert statuses(acting) == {**before, key: "acknowledged"}
+    acknowledge_alert(connection, key, " Ann ", "called them; 'DROP TABLE' & <b>")
+    assert statuses(connection) == {**before, key: "acknowledged"}
     with pytest.raises(UserError, match=f"alert {key} was acknowledged already, by Ann on "):
-        acknowledge_alert(acting, key, "Bob", None)
-    acting.commit()
+        acknowledge_alert(connection, key, "Bob", None)
+    connection.commit()
     tenant = query(context.warehouse_url, "SELECT tenant_id FROM health.alert_actions")[0]["tenant_id"]
     counted = query(context.warehouse_url, f"SELECT * FROM health.open_alerts WHERE tenant_id = '{tenant}'")
     assert counted[0]["acknowledged_alerts"] == 1
@@ -287,31 +294,28 @@ def test_alerts_are_acknowledged_once_and_for_good(acting: sa.Connection, contex
     assert row["note"] == "called them; 'DROP TABLE' & <b>"
 
 
-@pytest.mark.parametrize(
-    "key", ["", "2024-03-31-0123456789abcdef", "'; DROP TABLE x; --", "2024-02-30-0123456789abcdef"]
-)
-def test_a_key_that_is_none(key: str, acting: sa.Connection) -> None:
-    with pytest.raises(UserError, match="momentum_alerts shows the keys"):
-        acknowledge_alert(acting, key, "Ann", None)
-    with pytest.raises(UserError, match="insight_status shows the keys"):
-        mark_insight(acting, key, "read", "Ann")
-
-
-def test_somebody_has_to_do_it(acting: sa.Connection) -> None:
+def test_what_can_be_no_action_is_refused(acting: tuple[sa.Connection, RunContext]) -> None:
+    connection, _ = acting
+    for key in ("", "2024-03-31-0123456789abcdef", "'; DROP TABLE x; --", "2024-02-30-0123456789abcdef"):
+        with pytest.raises(UserError, match="momentum_alerts shows the keys"):
+            acknowledge_alert(connection, key, "Ann", None)
+        with pytest.raises(UserError, match="insight_status shows the keys"):
+            mark_insight(connection, key, "read", "Ann")
     with pytest.raises(UserError, match="must not be blank"):
-        acknowledge_alert(acting, next(iter(statuses(acting))), " ", None)
+        acknowledge_alert(connection, next(iter(statuses(connection))), " ", None)
 
 
-def test_insights_are_marked_once_each_and_for_good(acting: sa.Connection, context: RunContext) -> None:
-    key = acting.scalar(sa.text("SELECT min(insight_key) FROM health.insight_status"))
+def test_insights_are_marked_once_each_and_for_good(acting: tuple[sa.Connection, RunContext]) -> None:
+    connection, context = acting
+    key = connection.scalar(sa.text("SELECT min(insight_key) FROM health.insight_status"))
     assert isinstance(key, str)
     for action in ("read", "acted_on"):
-        mark_insight(acting, key, action, "Ann")
+        mark_insight(connection, key, action, "Ann")
     with pytest.raises(UserError, match=f"insight {key} was marked as read already, by Ann"):
-        mark_insight(acting, key, "read", "Bob")
+        mark_insight(connection, key, "read", "Bob")
     with pytest.raises(UserError, match="read, dismissed, acted_on, but not as 'loved'"):
-        mark_insight(acting, key, "loved", "Ann")
-    acting.commit()
+        mark_insight(connection, key, "loved", "Ann")
+    connection.commit()
     actions = table_rows(context.warehouse_url, "insight_actions")
     assert len(actions) == 2
     run_client_weeks(context, DayRange(date(2024, 3, 31), date(2024, 3, 31)), WEEKLY)
@@ -347,9 +351,8 @@ def test_what_is_not_mapped_is_null(warehouse: str, new_database: NewDatabase, s
     without = {name: sixty[name] for name in ("tenants", "users", "events")}
     load_postgres(source_url, {**without, "events": [{**row, "session_id": "s"} for row in without["events"]]})
     context = context_for(source_url, warehouse, CLOCK)
-    days = DayRange(date(2024, 3, 25), date(2024, 3, 31))
-    run_client_success(context, days, DAILY)
-    run_client_weeks(context, days, WEEKLY)
+    run_client_success(context, WEEK, DAILY)
+    run_client_weeks(context, WEEK, WEEKLY)
     engagement = query(warehouse, "SELECT DISTINCT sessions, duration_seconds FROM health.client_engagement")
     assert engagement == [{"sessions": 1, "duration_seconds": None}]
     scores = query(warehouse, "SELECT DISTINCT activation_score, satisfaction_score FROM health.client_success_scores")
@@ -358,15 +361,16 @@ def test_what_is_not_mapped_is_null(warehouse: str, new_database: NewDatabase, s
     assert value(warehouse, "SELECT count(*) FROM health.client_momentum_alerts WHERE alert_type = 'task_stalled'") == 0
 
 
-def test_the_outbox_is_rendered_and_escaped(acting: sa.Connection) -> None:
-    rows = acting.execute(sa.text("SELECT * FROM health.client_success_emails")).mappings().all()
+def test_the_outbox_is_rendered_and_escaped(acting: tuple[sa.Connection, RunContext]) -> None:
+    connection, _ = acting
+    rows = connection.execute(sa.text("SELECT * FROM health.client_success_emails")).mappings().all()
     assert rows
     for row in rows:
         number = row["client_id"].removeprefix("u")
         assert f"Hi &lt;b&gt;{number}&lt;/b&gt;, here is your week" in row["html"]
         assert "&amp; Söhne" in row["html"]
         assert f"Hi <b>{number}</b>," in row["plain_text"]
-    scores = acting.execute(sa.text("SELECT client_id, overall_score FROM health.client_success_scores")).tuples()
+    scores = connection.execute(sa.text("SELECT client_id, overall_score FROM health.client_success_scores")).tuples()
     assert {row["client_id"]: row["subject"] for row in rows}.items() <= {
         (client_id, f"Your week: {score} of 100 points") for client_id, score in scores
     }

@@ -1,0 +1,290 @@
+"""The warehouse: migrations against the declared tables, and writing under readers and other writers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from health_pipeline.days import DayRange
+from health_pipeline.errors import WarehouseError
+from health_pipeline.tables.catalogue import SCHEMA, TABLES, VIEWS
+from health_pipeline.tables.frames import as_arrow, as_frame
+from health_pipeline.tables.sql import metadata
+from health_pipeline.tables.tenant_health import TENANT_PROFILES, USAGE_METRICS
+from health_pipeline.warehouse.connection import sql_connection
+from health_pipeline.warehouse.migrate import alembic_config, migrate
+from health_pipeline.warehouse.writer import writing
+from health_pipeline_tests.conftest import NewDatabase
+from health_pipeline_tests.support.databases import execute, query, value
+
+FIRST = date(2024, 3, 1)
+DAYS = DayRange(FIRST, FIRST + timedelta(days=1))
+NEXT_DAY = FIRST + timedelta(days=2)
+
+
+def differences_to_declaration(connection: sa.Connection) -> list[Any]:
+    """What Alembic would change to get from the database to the declared tables, comments included."""
+    options = {
+        "compare_type": True,
+        "include_schemas": True,
+        "version_table_schema": SCHEMA,
+        "include_name": lambda name, kind, _: name == SCHEMA if kind == "schema" else True,
+    }
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata()))
+
+
+def relations(url: str, kind: str) -> set[str]:
+    rows = query(
+        url, "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = %s", SCHEMA, kind
+    )
+    return {row["relname"] for row in rows}
+
+
+def applied_at(url: str) -> list[dict[str, Any]]:
+    return query(url, f"SELECT view_name, applied_at FROM {SCHEMA}.view_definitions ORDER BY 1")
+
+
+def test_migrations_give_the_declared_tables(warehouse: str) -> None:
+    with sql_connection(warehouse) as connection:
+        assert differences_to_declaration(connection) == []
+    assert relations(warehouse, "r") == {*TABLES, "alembic_version"}
+    assert relations(warehouse, "v") == set(VIEWS)
+
+
+def test_the_comparison_sees_a_changed_comment_and_a_missing_column(warehouse: str) -> None:
+    execute(warehouse, f"COMMENT ON COLUMN {SCHEMA}.usage_metrics.api_calls IS 'something else'")
+    with sql_connection(warehouse) as connection:
+        assert len(differences_to_declaration(connection)) == 1
+    execute(warehouse, f"ALTER TABLE {SCHEMA}.quarantined_rows DROP COLUMN run_id")
+    with sql_connection(warehouse) as connection:
+        assert len(differences_to_declaration(connection)) == 2
+
+
+def test_migrating_again_changes_nothing(warehouse: str) -> None:
+    before = applied_at(warehouse)
+    migrate(warehouse)
+    assert applied_at(warehouse) == before
+
+
+def test_a_changed_view_is_recreated(warehouse: str) -> None:
+    execute(warehouse, f"UPDATE {SCHEMA}.view_definitions SET definition_hash = 'old' WHERE view_name = 'tenant_health_trends'")
+    execute(warehouse, f"DROP VIEW {SCHEMA}.tenant_health_trends", f"CREATE VIEW {SCHEMA}.tenant_health_trends AS SELECT 1")
+    migrate(warehouse)
+    assert relations(warehouse, "v") == set(VIEWS)
+    assert query(warehouse, f"SELECT tenant_id, change_90d FROM {SCHEMA}.tenant_health_trends") == []
+
+
+def test_somebody_elses_view_on_ours_is_not_dropped(warehouse: str) -> None:
+    execute(
+        warehouse,
+        f"CREATE VIEW public.mine AS SELECT * FROM {SCHEMA}.tenant_health_trends",
+        f"UPDATE {SCHEMA}.view_definitions SET definition_hash = 'old'",
+    )
+    with pytest.raises(WarehouseError, match=r"can't be migrated: .*mine") as error:
+        migrate(warehouse)
+    assert "\n" not in str(error.value)
+    assert query(warehouse, "SELECT * FROM public.mine") == []
+
+
+def test_two_migrate_at_once(new_database: NewDatabase) -> None:
+    for _ in range(2):
+        url = new_database()
+        with ThreadPoolExecutor(3) as pool:
+            for done in [pool.submit(migrate, url) for _ in range(3)]:
+                done.result()
+        with sql_connection(url) as connection:
+            assert differences_to_declaration(connection) == []
+        assert relations(url, "v") == set(VIEWS)
+
+
+def test_down_to_nothing_and_up_again(warehouse: str) -> None:
+    with sql_connection(warehouse) as connection:
+        for name in VIEWS:
+            connection.execute(sa.text(f"DROP VIEW IF EXISTS {SCHEMA}.{name} CASCADE"))
+        command.downgrade(alembic_config(connection), "base")
+    assert relations(warehouse, "r") == {"alembic_version"}
+    migrate(warehouse)
+    with sql_connection(warehouse) as connection:
+        assert differences_to_declaration(connection) == []
+    assert relations(warehouse, "v") == set(VIEWS)
+
+
+def test_every_migration_can_be_taken_back_alone(new_database: NewDatabase) -> None:
+    url = new_database()
+    with sql_connection(url) as connection:
+        connection.execute(sa.text(f"CREATE SCHEMA {SCHEMA}"))
+        config = alembic_config(connection)
+        revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+        for revision in reversed(revisions):
+            command.upgrade(config, revision)
+            command.downgrade(config, "-1")
+            command.upgrade(config, revision)
+        assert differences_to_declaration(connection) == []
+
+
+def test_a_warehouse_that_is_newer_is_refused(warehouse: str) -> None:
+    execute(warehouse, f"UPDATE {SCHEMA}.alembic_version SET version_num = '9999'")
+    with pytest.raises(WarehouseError, match=r"can't be migrated: .*9999.* newer") as error:
+        migrate(warehouse)
+    assert "\n" not in str(error.value)
+    assert relations(warehouse, "v") == set(VIEWS)
+
+
+def usage(mark: int, tenants: int = 3, days: DayRange = DAYS) -> pa.Table:
+    """Rows of usage_metrics that carry a mark in api_calls."""
+    blank: dict[str, Any] = {c.name: None if c.nullable else 0 for c in USAGE_METRICS.columns}
+    rows = [
+        {**blank, "metric_date": day, "tenant_id": f"t{n}", "api_calls": mark} for day in days for n in range(tenants)
+    ]
+    return as_arrow(USAGE_METRICS, as_frame(USAGE_METRICS, pd.DataFrame(rows)))
+
+
+def stored_marks(url: str) -> list[tuple[date, int, int]]:
+    """Day, mark and number of rows."""
+    rows = query(url, "SELECT metric_date, api_calls, count(*) AS rows FROM health.usage_metrics GROUP BY 1, 2 ORDER BY 1, 2")
+    return [(row["metric_date"], row["api_calls"], row["rows"]) for row in rows]
+
+
+def whole(mark: int, tenants: int = 3) -> list[tuple[date, int, int]]:
+    return [(day, mark, tenants) for day in DAYS]
+
+
+def write(url: str, mark: int, tenants: int = 3) -> None:
+    with writing(url, [USAGE_METRICS]) as writer:
+        assert writer.replace(USAGE_METRICS, DAYS, [usage(mark, tenants)]) == 2 * tenants
+
+
+def test_a_range_is_replaced_and_other_days_stay(warehouse: str) -> None:
+    with writing(warehouse, [USAGE_METRICS]) as writer:
+        everything = DayRange(FIRST, NEXT_DAY)
+        writer.replace(USAGE_METRICS, everything, [usage(1, 5, everything)])
+    write(warehouse, 2)
+    assert stored_marks(warehouse) == [*whole(2), (NEXT_DAY, 1, 5)]
+
+
+def test_several_batches_and_none_are_written(warehouse: str) -> None:
+    with writing(warehouse, [USAGE_METRICS]) as writer:
+        pieces = [usage(1, days=piece) for piece in DAYS.chunks(1)]
+        assert writer.replace(USAGE_METRICS, DAYS, pieces) == 6
+    assert stored_marks(warehouse) == whole(1)
+    with writing(warehouse, [USAGE_METRICS]) as writer:
+        assert writer.replace(USAGE_METRICS, DAYS, []) == 0
+    assert stored_marks(warehouse) == []
+
+
+def test_an_error_in_the_middle_leaves_the_old_rows(warehouse: str) -> None:
+    write(warehouse, 1)
+
+    def breaking() -> Iterator[pa.Table]:
+        yield usage(2)
+        raise RuntimeError("computed wrong")
+
+    with pytest.raises(Exception, match="computed wrong"), writing(warehouse, [USAGE_METRICS]) as writer:
+        writer.replace(USAGE_METRICS, DAYS, breaking())
+    assert stored_marks(warehouse) == whole(1)
+
+
+def test_tables_of_one_run_are_committed_together(warehouse: str) -> None:
+    write(warehouse, 1)
+    with pytest.raises(RuntimeError), writing(warehouse, [TENANT_PROFILES, USAGE_METRICS]) as writer:
+        writer.replace(USAGE_METRICS, DAYS, [usage(2)])
+        raise RuntimeError("the second table failed")
+    assert stored_marks(warehouse) == whole(1)
+
+
+def test_readers_see_the_old_rows_or_the_new_ones_and_a_second_writer_waits(warehouse: str) -> None:
+    write(warehouse, 1)
+    is_half_written, may_go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[pa.Table]:
+        yield usage(2, 3, DayRange(FIRST, FIRST))
+        is_half_written.set()
+        assert may_go_on.wait(20)
+        yield usage(2, 3, DayRange(DAYS.last, DAYS.last))
+
+    def write_slowly() -> None:
+        with writing(warehouse, [USAGE_METRICS]) as writer:
+            writer.replace(USAGE_METRICS, DAYS, slow())
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(write_slowly)
+        assert is_half_written.wait(20)
+        assert stored_marks(warehouse) == whole(1)
+        second = pool.submit(write, warehouse, 3, 4)
+        wait_for_lock(warehouse)
+        assert stored_marks(warehouse) == whole(1)
+        assert not second.done()
+        may_go_on.set()
+        first.result(20)
+        second.result(20)
+    assert stored_marks(warehouse) == whole(3, 4)
+
+
+def wait_for_lock(url: str) -> None:
+    """Until somebody in the database waits for an advisory lock."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    for _ in range(400):
+        if value(url, waiting):
+            return
+        threading.Event().wait(0.025)
+    raise AssertionError("nobody waits for a lock")
+
+
+def test_many_writers_at_once_leave_one_whole_range(warehouse: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(write, warehouse, mark, mark) for mark in range(1, 13)]:
+            done.result()
+    ((_, mark, rows), _) = stored_marks(warehouse)
+    assert rows == mark
+    assert stored_marks(warehouse) == whole(mark, mark)
+
+
+def test_writers_of_tables_in_different_orders_dont_block_each_other_for_good(warehouse: str) -> None:
+    def both(tables: list[Any]) -> None:
+        for _ in range(10):
+            with writing(warehouse, tables) as writer:
+                writer.replace(USAGE_METRICS, DAYS, [usage(1)])
+
+    orders = [[TENANT_PROFILES, USAGE_METRICS], [USAGE_METRICS, TENANT_PROFILES]]
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(both, order) for order in orders]:
+            done.result(60)
+    assert stored_marks(warehouse) == whole(1)
+
+
+def test_a_killed_connection_leaves_the_old_rows(warehouse: str) -> None:
+    write(warehouse, 1)
+
+    def killed() -> Iterator[pa.Table]:
+        yield usage(2)
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        query(warehouse, others + " AND pid <> pg_backend_pid()")
+        yield usage(2)
+
+    with pytest.raises(Exception, match=r"(?i)terminat|closed|lost|rollback|SSL|connection"), writing(warehouse, [USAGE_METRICS]) as writer:
+        writer.replace(USAGE_METRICS, DAYS, killed())
+    assert stored_marks(warehouse) == whole(1)
+
+
+def test_an_unreachable_warehouse_is_told_in_one_line() -> None:
+    url = "postgresql://me:topsecret@127.0.0.1:1/none"
+    for connect in (lambda: migrate(url), lambda: write(url, 1)):
+        with pytest.raises(WarehouseError, match="HEALTH_WAREHOUSE_URL") as error:
+            connect()
+        assert "\n" not in str(error.value)
+        assert "topsecret" not in str(error.value)
