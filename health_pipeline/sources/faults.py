@@ -61,7 +61,9 @@ def _missing_values(table: SourceTable, rows: ir.Table) -> list[tuple[ir.Boolean
 
 
 def _bad_amount(rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]:
-    amount = rows.total_amount.try_cast("decimal(38, 6)")
+    # Most amounts are short, and the engine reads short decimals many times faster than long ones.
+    short = rows.total_amount.try_cast("decimal(18, 6)").cast("decimal(38, 6)")
+    amount = ibis.coalesce(short, rows.total_amount.try_cast("decimal(38, 6)"))
     return [
         (rows.total_amount.notnull() & amount.isnull(), "total_amount is not a number"),
         (amount < 0, "total_amount is negative"),

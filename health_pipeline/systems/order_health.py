@@ -37,7 +37,6 @@ from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.common import ROWS_PER_BATCH, ReadFacts, tenant_named
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import order_health as tables
-from health_pipeline.tables.catalogue import SCHEMA
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
 from health_pipeline.warehouse.writer import Writer, writing
 
@@ -191,11 +190,5 @@ def _with_outlook(rows: pa.Table) -> pa.Table:
 def _replace_models(writer: Writer, result: OrderHealth, tenant_id: str | None) -> None:
     """Write the models instead of those that stand there for the same Sundays, of one tenant or of all."""
     table = tables.PURCHASE_MODEL_PARAMETERS
-    models = as_arrow(table, validated(table, result.models))
-    where, bounds = "model_date BETWEEN $1 AND $2", [_model_date(result.days.first), result.days.last]
-    with writer.connection.cursor() as cursor:
-        if tenant_id is None:
-            cursor.execute(f"DELETE FROM {SCHEMA}.{table.name} WHERE {where}", bounds)
-        else:
-            cursor.execute(f"DELETE FROM {SCHEMA}.{table.name} WHERE {where} AND tenant_id = $3", [*bounds, tenant_id])
-        cursor.adbc_ingest(table.name, models, mode="append", db_schema_name=SCHEMA)
+    models = as_arrow(table, validated(table, as_frame(table, result.models)))
+    writer.replace(table, DayRange(_model_date(result.days.first), result.days.last), [models], tenant_id)

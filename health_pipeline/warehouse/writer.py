@@ -26,11 +26,14 @@ class Writer:
     connection: dbapi.Connection
 
     def replace(self, table: Table, days: DayRange, rows: Iterable[pa.Table], tenant_id: str | None = None) -> int:
-        """Delete the range's rows, of one tenant or of all, and write these instead; returns how many were written."""
+        """Delete the range's rows, of one tenant or of all, and write these instead; returns how many were written.
+
+        The table's key begins with its day.
+        """
         schema = arrow_schema(table)
         batches = pa.RecordBatchReader.from_batches(schema, _batches(rows))
         with self.connection.cursor() as cursor:
-            delete = f"DELETE FROM {SCHEMA}.{table.name} WHERE metric_date BETWEEN $1 AND $2"
+            delete = f"DELETE FROM {SCHEMA}.{table.name} WHERE {table.key[0]} BETWEEN $1 AND $2"
             bounds: list[object] = [days.first, days.last]
             if tenant_id is None:
                 cursor.execute(delete, bounds)

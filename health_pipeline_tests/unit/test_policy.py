@@ -100,7 +100,7 @@ REFUSALS = [
     (
         tenant_health("components: {login_score: {weight: much}}"),
         "tenant_health.components.login_score.weight",
-        "fraction",
+        "number",
     ),
     (
         tenant_health("components: {login_score: {weight: .nan}}"),
