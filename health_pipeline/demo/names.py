@@ -64,8 +64,8 @@ def company_names(rng: np.random.Generator, size: int) -> list[str]:
     total = len(_PLACES) * len(_ENDINGS) * len(_LEGAL_FORMS)
     names = []
     for number in ((rng.integers(total) + np.arange(size) * _STRIDE) % total).tolist():
-        number, place = divmod(number, len(_PLACES))
-        form, ending = divmod(number, len(_ENDINGS))
+        rest, place = divmod(number, len(_PLACES))
+        form, ending = divmod(rest, len(_ENDINGS))
         names.append(f"{_PLACES[place]}{_ENDINGS[ending]} {_LEGAL_FORMS[form]}")
     return names
 

@@ -83,8 +83,6 @@ def duplicate_keys(table: SourceTable, rows: ir.Table) -> ir.Table:
 
 def rank_among_duplicates(table: SourceTable, rows: ir.Table) -> ir.IntegerValue:
     """0 for the row that stays: the earliest by creation; ties: the smallest by its values as text, null first."""
-    order = [rows[table.creation]]
-    for column in table.columns:
-        if column.name in rows.columns:
-            order.append(rows[column.name].cast("string").asc(nulls_first=True))
+    texts = [rows[column.name].cast("string") for column in table.columns if column.name in rows.columns]
+    order = [rows[table.creation], *(text.asc(nulls_first=True) for text in texts)]
     return ibis.row_number().over(group_by=[rows[name] for name in table.key], order_by=order)
