@@ -79,7 +79,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
     def path(name: str) -> Path | None:
         value = given(name)
-        return Path(value).expanduser() if value else None
+        return Path(value).expanduser().absolute() if value else None
 
     zone = given("HEALTH_TIMEZONE") or "UTC"
     Calendar(zone)

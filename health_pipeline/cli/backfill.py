@@ -31,6 +31,7 @@ def run_backfill(first: date, last: date, only: str | None, tenant: str | None) 
     with open_instance(settings) as instance:
         return backfill_days(Console(stderr=True), instance, days, groups, tenant)
 
+
 # Events are recorded; the screen belongs to the progress bar.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -16,6 +16,7 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
 from health_pipeline.connections import resolved_urls
+from health_pipeline.errors import SettingError
 from health_pipeline.settings import Settings, read_settings
 from health_pipeline.warehouse.connection import checked_url
 
@@ -41,13 +42,22 @@ class HealthStorage(DagsterPostgresStorage):  # type: ignore[misc]
 
 def dagster_home(settings: Settings) -> Path:
     """The folder DAGSTER_HOME of this deployment: the user's own, or one in HEALTH_HOME with our dagster.yaml in it."""
-    if os.environ.get("DAGSTER_HOME"):
-        return Path(os.environ["DAGSTER_HOME"])
+    if given := os.environ.get("DAGSTER_HOME"):
+        if not (Path(given) / "dagster.yaml").is_file():
+            raise SettingError(
+                f"DAGSTER_HOME is {given}, which has no dagster.yaml; put ours there, or unset DAGSTER_HOME"
+            )
+        return Path(given)
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     with resources.as_file(resources.files(__package__) / "dagster.yaml") as shipped:
         shutil.copyfile(shipped, home / "dagster.yaml")
     return home
+
+
+def workspace_file() -> Path:
+    """The file that tells Dagster's services which code to load."""
+    return Path(str(resources.files(__package__) / "workspace.yaml"))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from health_pipeline.errors import PolicyError
 from health_pipeline.policy.model import Policy
+from health_pipeline.yaml_files import read_yaml
 
 # Lists of names that a policy gives as a whole: merging them would keep entries that the policy meant to drop.
 _REPLACED = {"features", "size_bands"}
@@ -23,16 +24,7 @@ def load_policy(path: Path | None) -> Policy:
     shipped = yaml.safe_load(resources.files(__package__).joinpath("default.yaml").read_text(encoding="utf-8"))
     if path is None:
         return Policy.model_validate(shipped)
-    try:
-        given = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise PolicyError(f"policy {path}: can't be read: {error.strerror}; HEALTH_POLICY must name a file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PolicyError(f"policy {path}: is not valid YAML: {' '.join(str(error).split())}") from error
-    if given is None:
-        given = {}
-    if not isinstance(given, dict):
-        raise PolicyError(f"policy {path}: expected sections such as tenant_health, found {type(given).__name__}")
+    given = read_yaml(path, "policy", "HEALTH_POLICY", PolicyError)
     try:
         return Policy.model_validate(_laid_over(shipped, given))
     except ValidationError as error:
@@ -42,19 +34,6 @@ def load_policy(path: Path | None) -> Policy:
         if first["type"] == "extra_forbidden":
             message = "unknown key"
         raise PolicyError(f"policy {path}: {key}: {message}") from error
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that is given twice, which YAML would silently overwrite."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def _laid_over(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -46,10 +46,6 @@ class SourceColumn:
     filled: bool = False
     roles: frozenset[Role] = frozenset()
 
-    @property
-    def is_text(self) -> bool:
-        return self.kind in (Kind.TEXT, Kind.TEXT)
-
 
 @dataclass(frozen=True)
 class SourceTable:
@@ -60,6 +56,10 @@ class SourceTable:
     key: tuple[str, ...]
     columns: tuple[SourceColumn, ...]
     required: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
 
     def column(self, name: str) -> SourceColumn:
         return next(column for column in self.columns if column.name == name)

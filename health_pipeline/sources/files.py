@@ -26,7 +26,7 @@ class _InPlaceConnector:
         raise NotImplementedError
 
     def relation(self, place: Place) -> Relation | None:
-        with _source_errors(f"source table {place.table}: {place} can't be read: "):
+        with _source_errors(f"source table {place.logical}: {place} can't be read: "):
             table = self.engine.sql(place.sql.strip().rstrip(";")) if place.sql else self._table(place)
         if table is None:
             return None

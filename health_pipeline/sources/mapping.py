@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from health_pipeline.errors import MappingError
 from health_pipeline.sources.contract import SOURCE_TABLES, SourceTable
+from health_pipeline.yaml_files import read_yaml
 
 DEFAULT_SCHEMA = "app"
+Filled = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 
 
 class TableMapping(BaseModel):
@@ -20,11 +21,11 @@ class TableMapping(BaseModel):
     A column that is mapped to null is not read; one that isn't named is looked for under its own name.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_name: str | None = Field(default=None, alias="schema")
-    table: str | None = None
-    sql: Annotated[str, Field(min_length=1)] | None = None
+    schema_name: Filled | None = Field(default=None, alias="schema")
+    table: Filled | None = None
+    sql: Filled | None = None
     columns: dict[str, str | None] = {}
 
     @model_validator(mode="after")
@@ -37,9 +38,9 @@ class TableMapping(BaseModel):
 class Mapping(BaseModel):
     """Places of all logical tables. A table mapped to null is not there; one not named lies under its own name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_name: str = Field(default=DEFAULT_SCHEMA, alias="schema")
+    schema_name: Filled = Field(default=DEFAULT_SCHEMA, alias="schema")
     tables: dict[str, TableMapping | None] = {}
 
     @model_validator(mode="after")
@@ -65,6 +66,7 @@ class Mapping(BaseModel):
             return None
         given = self.tables.get(table.name) or TableMapping()
         return Place(
+            logical=table.name,
             schema_name=given.schema_name or self.schema_name,
             table=given.table or table.name,
             sql=given.sql,
@@ -74,10 +76,11 @@ class Mapping(BaseModel):
 
 
 class Place(BaseModel):
-    """A physical table or select. is_named: the mapping speaks of it, so it must be there."""
+    """Where a logical table lies: a physical table or a select. is_named: the mapping speaks of it, so it must be there."""
 
     model_config = ConfigDict(frozen=True)
 
+    logical: str
     schema_name: str
     table: str
     sql: str | None
@@ -92,16 +95,9 @@ def load_mapping(path: Path | None) -> Mapping:
     """The mapping file, or the default. Raises MappingError with the key and the reason."""
     if path is None:
         return Mapping()
+    given = read_yaml(path, "mapping", "HEALTH_SOURCE_MAPPING", MappingError)
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MappingError(
-            f"mapping {path}: can't be read: {error.strerror}; HEALTH_SOURCE_MAPPING must name a file"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MappingError(f"mapping {path}: is not valid YAML: {' '.join(str(error).split())}") from error
-    try:
-        return Mapping.model_validate({} if given is None else given)
+        return Mapping.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -39,6 +39,9 @@ _TYPES: dict[str, dt.DataType] = {
 }
 
 
+_UNREACHABLE = "the source can't be reached (HEALTH_SOURCE_URL): "
+
+
 class PostgresConnector:
     """Reads with one connection and one snapshot; the session can't write."""
 
@@ -53,28 +56,26 @@ class PostgresConnector:
 
     def relation(self, place: Place) -> Relation | None:
         if place.sql:
-            name = f"mapped_{place.table}"
+            name = f"mapped_{place.logical}"
             self._selects[name] = place.sql.strip().rstrip(";")
             physical = f"({self._selects[name]}\n)"
             database = None
         else:
             name, database = place.table, place.schema_name
             physical = f"{_quoted(database)}.{_quoted(name)}"
-            if not self._rows("SELECT to_regclass($1) IS NOT NULL", [physical])[0][0]:
+            if not self._rows("SELECT to_regclass($1) IS NOT NULL", [physical], _unreadable(place))[0][0]:
                 return None
         type_names, schema = self._described(place, physical)
         return Relation(ibis.table(schema, name=name, database=database), type_names)
 
     def _described(self, place: Place, physical: str) -> tuple[dict[str, str], dict[str, dt.DataType]]:
         """The columns' types as PostgreSQL names them, domains resolved, and as Ibis knows them."""
-        with _source_errors(f"source table {place.table}: {place} can't be read: "):
+        with _source_errors(_unreadable(place)):
             self._cursor.execute(f"SELECT * FROM {physical} AS q LIMIT 0")
             names = self._cursor.fetch_arrow_table().column_names
         if not names:
             return {}, {}
-        columns = ", ".join(f"q.{_quoted(name)}" for name in names)
         types = ", ".join(f"({_TYPE_OF.format(column=f'q.{_quoted(name)}')})" for name in names)
-        assert columns
         found = self._rows(
             f"SELECT {types} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {physical} AS p LIMIT 0) AS q ON true"
         )[0]
@@ -108,8 +109,10 @@ class PostgresConnector:
         self._connection.close()
         self.engine.disconnect()
 
-    def _rows(self, query: str, parameters: list[str] | None = None) -> list[tuple[Any, ...]]:
-        with _source_errors():
+    def _rows(
+        self, query: str, parameters: list[str] | None = None, problem: str = _UNREACHABLE
+    ) -> list[tuple[Any, ...]]:
+        with _source_errors(problem):
             self._cursor.execute(query, parameters)
             return list(self._cursor.fetchall())
 
@@ -137,7 +140,7 @@ def connection_uri(url: str) -> str:
 
 
 @contextmanager
-def _source_errors(prefix: str = "the source can't be reached (HEALTH_SOURCE_URL): ") -> Iterator[None]:
+def _source_errors(prefix: str = _UNREACHABLE) -> Iterator[None]:
     try:
         yield
     except dbapi.Error as error:
@@ -148,7 +151,12 @@ def libpq_message(error: Exception) -> str:
     """The server's or libpq's own words in one line, without the driver's wrapping."""
     text = " ".join(str(error).split())
     text = re.sub(r"^\w+: \[libpq\] ", "", text)
-    return re.sub(r"\. SQLSTATE: \w+$|\. Query[:=].*$", "", text).strip()
+    text = re.sub(r"^.*PGRES_FATAL_ERROR ", "", text)
+    return re.sub(r"\.? SQLSTATE: \w+$|\.? Query( was)?[:=].*$", "", text).strip()
+
+
+def _unreadable(place: Place) -> str:
+    return f"source table {place.logical}: {place} can't be read: "
 
 
 def _quoted(name: str) -> str:

@@ -209,9 +209,9 @@ class SourceReader:
         return innocent.union(staying, distinct=False)
 
     def _complete_rows(self, found: _Found, names: list[str], suspects: ir.Table) -> ir.Table:
-        """The suspects with all their columns: read again where only some columns were read at first."""
+        """The suspects with all columns of the contract: read again where only some of the mapped ones were read at first."""
         if set(found.mapped) <= set(names):
-            return suspects.drop("reason")
+            return found.with_all_columns(suspects.drop("reason"))
         creation = found.table.creation
         instants = suspects.select(creation).distinct().to_pyarrow()[creation].to_pylist()
         known = [value for value in instants if value is not None]
@@ -227,7 +227,7 @@ class SourceReader:
             )
             return listed | beyond | column.isnull()
 
-        again = self.connector.load(found.rows([c.name for c in found.table.columns], same_instant))
+        again = self.connector.load(found.rows(found.table.names, same_instant))
         read = suspects.drop("reason").distinct()
         same = [again[name].identical_to(read[name]) for name in names]
         return again.semi_join(read, same)
@@ -263,6 +263,12 @@ class _Found:
     relation: Relation
     mapped: dict[str, str]
     has_unique_key: bool
+
+    def with_all_columns(self, rows: ir.Table) -> ir.Table:
+        """The rows in the contract's columns; those that are not there are null."""
+        return logical_rows(
+            self.table, Relation(rows, {}), {name: name for name in rows.columns}, self.table.names, None
+        )
 
     def rows(self, names: list[str], where: Predicate | None) -> ir.Table:
         return logical_rows(self.table, self.relation, self.mapped, names, where)

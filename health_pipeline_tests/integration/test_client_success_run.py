@@ -47,7 +47,9 @@ def at(day: date, hour: float = 12) -> datetime:
 def a_source(clients: int, seed: int) -> Source:
     """Tenants t1 and t2; clients who come and go, fall silent and return, with tasks that stall and go on."""
     rng = random.Random(seed)
-    users, events, tasks = [], [], []
+    users: list[Row] = []
+    events: list[Row] = []
+    tasks: list[Row] = []
     for number in range(clients):
         tenant_id, user_id = f"t{1 + number % 2}", f"u{number}"
         owner = {"tenant_id": tenant_id, "user_id": user_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import signal
 import socket
@@ -36,6 +37,11 @@ HANG_UP = "hang up"
 SENDER = "Acme News <news@acme.example>"
 
 
+def hang_up(server: SMTP) -> None:
+    """Close the connection without a word."""
+    cast(asyncio.Transport, server.transport).abort()
+
+
 class MailServer:
     """Takes mails and keeps them; `answer` may refuse one (a reply), and is told at which command it is asked."""
 
@@ -49,7 +55,7 @@ class MailServer:
         envelope.mail_from = address
         reply = self.answer("MAIL", address) or "250 OK"
         if reply == HANG_UP:
-            server.transport.abort()
+            hang_up(server)
         return reply
 
     async def handle_RCPT(  # noqa: N802
@@ -61,7 +67,7 @@ class MailServer:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         refusal = self.answer("DATA", envelope.rcpt_tos[0])
         if refusal == HANG_UP:
-            server.transport.abort()
+            hang_up(server)
         if refusal is None:
             message = message_from_string(cast(bytes, envelope.content).decode(), policy=default)
             assert [address.addr_spec for address in message["To"].addresses] == envelope.rcpt_tos

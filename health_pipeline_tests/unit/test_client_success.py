@@ -175,7 +175,7 @@ def test_scores_are_the_formulas_in_fractions(client: dict[str, Any]) -> None:
     measured = [(POLICY.components.weights[name], score) for name, score in rounded.items() if score is not None]
     row = client_success_scores(figures(client), POLICY).iloc[0]
     assert {name: None if row[name] is pd.NA else row[name] for name in rounded} == rounded
-    assert row["overall_score"] == half_up(sum(w * s for w, s in measured) / sum(w for w, _ in measured))
+    assert row["overall_score"] == half_up(Fraction(sum(w * s for w, s in measured)) / sum(w for w, _ in measured))
     assert all(0 <= score <= 100 for _, score in measured)
 
 

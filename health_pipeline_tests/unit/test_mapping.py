@@ -80,7 +80,17 @@ def test_a_table_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> Non
 
 @pytest.mark.parametrize("text", ["[users]", "users"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
-    assert refusal(write(tmp_path, text)).startswith("Input should be a valid dictionary")
+    assert refusal(write(tmp_path, text)).startswith("expected keys and values, found a ")
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    reason = refusal(write(tmp_path, "tables:\n  cases: {table: matters}\n  cases: null\n"))
+    assert reason.startswith("is not valid YAML: key 'cases' is given twice")
+
+
+@pytest.mark.parametrize("text", ["schema: ' '", "tables: {cases: {sql: '  '}}", "tables: {cases: {table: ''}}"])
+def test_a_blank_name_is_refused(tmp_path: Path, text: str) -> None:
+    assert "String should" in refusal(write(tmp_path, text))
 
 
 def test_the_first_of_several_faults_is_told(tmp_path: Path) -> None:
