@@ -51,9 +51,7 @@ def component_scores(figures: pd.DataFrame, policy: TenantHealthPolicy) -> pd.Da
             "campaign_completion_score": _ratio_score(
                 figures["assignments_completed"], figures["assignments_total"], rules.campaign_completion_score
             ),
-            "feature_adoption_score": _ratio_score(
-                figures["adopted_features"], tracked, rules.feature_adoption_score
-            ),
+            "feature_adoption_score": _ratio_score(figures["adopted_features"], tracked, rules.feature_adoption_score),
             "support_ticket_score": (100 - rules.support_ticket_score.points_per_ticket * tickets).clip(lower=0),
         },
         index=figures.index,
@@ -109,7 +107,9 @@ def _with_previous(scored: pd.DataFrame, lag_days: int) -> pd.DataFrame:
 def _trend(change: pd.Series, policy: TenantHealthPolicy) -> pd.Series:
     threshold = policy.trend.threshold
     rising, falling = _true(change > threshold), _true(change < -threshold)
-    return pd.Series(np.select([rising, falling], ["IMPROVING", "DECLINING"], "STABLE"), index=change.index, dtype="str")
+    return pd.Series(
+        np.select([rising, falling], ["IMPROVING", "DECLINING"], "STABLE"), index=change.index, dtype="str"
+    )
 
 
 def _risk_level(scored: pd.DataFrame, policy: TenantHealthPolicy) -> pd.Series:

@@ -45,7 +45,9 @@ def arrow_connection(url: str) -> Iterator[dbapi.Connection]:
     try:
         connection = dbapi.connect(checked_url(_WAREHOUSE[0], url))
     except dbapi.Error as error:
-        raise WarehouseError(f"the warehouse can't be reached (HEALTH_WAREHOUSE_URL): {libpq_message(error)}") from error
+        raise WarehouseError(
+            f"the warehouse can't be reached (HEALTH_WAREHOUSE_URL): {libpq_message(error)}"
+        ) from error
     try:
         yield connection
         connection.commit()

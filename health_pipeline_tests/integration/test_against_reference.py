@@ -80,7 +80,8 @@ def optional_tables(seed: int) -> tuple[str, ...]:
 
 
 CASES = [
-    Case(seed, SOURCE_KINDS[seed % 3], *WEEKS[(seed + seed // 9) % len(WEEKS)], optional_tables(seed)) for seed in range(16)
+    Case(seed, SOURCE_KINDS[seed % 3], *WEEKS[(seed + seed // 9) % len(WEEKS)], optional_tables(seed))
+    for seed in range(16)
 ]
 
 
@@ -208,7 +209,8 @@ REASONS: list[tuple[str, Callable[[str], bool]]] = [
 def recorded_bad_rows(warehouse: str) -> Counter[BadRow]:
     rows = query(warehouse, "SELECT source_table, row_key, reason, row FROM health.quarantined_rows")
     return Counter(
-        (row["source_table"], row["row_key"], code_of(row["reason"]), json.dumps(row["row"], sort_keys=True)) for row in rows
+        (row["source_table"], row["row_key"], code_of(row["reason"]), json.dumps(row["row"], sort_keys=True))
+        for row in rows
     )
 
 

@@ -98,7 +98,9 @@ def test_a_range_in_one_run(deployment: Deployment) -> None:
         assert {level: figures[f"risk_{level.lower()}"] for level in ("LOW", "MEDIUM", "HIGH", "unscored")} == {
             level: levels[level] for level in ("LOW", "MEDIUM", "HIGH", "unscored")
         }
-    assert all(check_results(result)[check] for check in CHECKS - {("tenant_health_scores", "share_of_high_risk_is_steady")})
+    assert all(
+        check_results(result)[check] for check in CHECKS - {("tenant_health_scores", "share_of_high_risk_is_steady")}
+    )
     assert check_results(result).keys() == CHECKS
 
 
@@ -308,7 +310,10 @@ def test_the_assets_of_tenant_health() -> None:
         assert node.kinds == {"postgres", "duckdb"}
         assert node.description
         columns = node.metadata["dagster/column_schema"].value.columns
-        assert [column.name for column in columns][:2] == ["metric_date", {"peer_benchmarks": "metric_name"}.get(name, "tenant_id")]
+        assert [column.name for column in columns][:2] == [
+            "metric_date",
+            {"peer_benchmarks": "metric_name"}.get(name, "tenant_id"),
+        ]
         assert all(column.description for column in columns)
     checks = {(check.asset_key.to_user_string(), check.name) for check in graph.asset_check_keys}
     assert {check for check in checks if check[0] in TENANT_HEALTH} == CHECKS
@@ -342,12 +347,6 @@ def test_a_tick_requests_the_day_before_once(zone: str, tick: datetime, day: str
     schedules = {schedule.name: schedule for schedule in nightly_schedules(read_settings({"HEALTH_TIMEZONE": zone}))}
     schedule = schedules[NIGHTLY]
     assert schedule.execution_timezone == zone
-    with dg.instance_for_test() as instance:
-        moment = tick.replace(tzinfo=ZoneInfo(zone))
-        context = dg.build_schedule_context(
-            instance=instance, scheduled_execution_time=moment, repository_def=defs.get_repository_def()
-        )
-        (request,) = schedule.evaluate_tick(context).run_requests or []
+    context = dg.build_schedule_context(scheduled_execution_time=tick.replace(tzinfo=ZoneInfo(zone)))
+    (request,) = list(schedule(context))
     assert (request.run_key, request.partition_key) == (day, day)
-
-

@@ -157,7 +157,10 @@ def test_a_missing_column_of_an_optional_table_that_is_there(made: Make, reader:
 def test_a_column_of_an_unusable_type(
     made: Make, reader: Readers, table: str, column: str, change: str, expected: str
 ) -> None:
-    statements = [f"ALTER TABLE app.{table} DROP COLUMN IF EXISTS {column}", f"ALTER TABLE app.{table} ADD {column} {change}"]
+    statements = [
+        f"ALTER TABLE app.{table} DROP COLUMN IF EXISTS {column}",
+        f"ALTER TABLE app.{table} ADD {column} {change}",
+    ]
     message = refusal(reader(made(*LEAST, *statements)).check)
     assert f"source table {table}: column {column} {expected}" in message
     assert f"'{column}' in app.{table} is " in message
@@ -319,7 +322,9 @@ def test_infinite_and_far_away_timestamps(made: Make, reader: Readers) -> None:
 
 
 def test_an_infinite_date_reads_as_null(made: Make, reader: Readers) -> None:
-    url = made(*LEAST, "ALTER TABLE app.tenants ADD renewal_date date", "UPDATE app.tenants SET renewal_date = 'infinity'")
+    url = made(
+        *LEAST, "ALTER TABLE app.tenants ADD renewal_date date", "UPDATE app.tenants SET renewal_date = 'infinity'"
+    )
     assert [row["renewal_date"] for row in rows(reader(url), contract.TENANTS)] == [None]
 
 
@@ -382,7 +387,9 @@ def test_parquet_with_instants_of_every_unit(tmp_path: Path, reader: Readers, un
     """pandas writes nanoseconds where nobody says otherwise."""
     seen = PAST.replace(microsecond=123_000)
     kind = pa.timestamp(unit, zone)
-    found = reader(write_lake(tmp_path / "lake", lake_of(pa.array([seen if zone else seen.replace(tzinfo=None)], kind))))
+    found = reader(
+        write_lake(tmp_path / "lake", lake_of(pa.array([seen if zone else seen.replace(tzinfo=None)], kind)))
+    )
     found.check()
     assert [row["created_at"] for row in rows(found, contract.TENANTS)] == [seen.replace(tzinfo=None)]
     window = [lambda t: t.occurred_at >= NAIVE - timedelta(hours=1)] if zone is None else []
@@ -431,7 +438,9 @@ def test_a_source_that_isnt_there(tmp_path: Path, server: EmbeddedServer) -> Non
         f"parquet://{tmp_path / 'lake'}",
     ]
     for url in urls:
-        assert refusal(lambda url=url: connect(url)).startswith(("the source can't be reached", "the Parquet files in tenants"))
+        assert refusal(lambda url=url: connect(url)).startswith(
+            ("the source can't be reached", "the Parquet files in tenants")
+        )
 
 
 @pytest.mark.parametrize(
@@ -482,8 +491,7 @@ def test_a_role_that_may_not_read_a_table(guarded: str, postgres: Make, reader: 
 def test_the_session_cant_write(postgres: Make, reader: Readers) -> None:
     url = postgres(
         *LEAST,
-        "CREATE FUNCTION app.stealthy() RETURNS SETOF app.users LANGUAGE sql"
-        " AS 'DELETE FROM app.users RETURNING *'",
+        "CREATE FUNCTION app.stealthy() RETURNS SETOF app.users LANGUAGE sql AS 'DELETE FROM app.users RETURNING *'",
     )
     for select in (
         "SELECT * FROM app.stealthy()",
@@ -529,7 +537,9 @@ def test_a_duckdb_file_that_another_process_has_open(tmp_path: Path, reader: Rea
     assert len(rows(reader(f"duckdb://{path}"), contract.USERS)) == 1
 
 
-@pytest.mark.parametrize(("bad", "share", "fails"), [(9, 0.0, False), (10, 0.5, False), (10, 0.49, True), (11, 0.5, True)])
+@pytest.mark.parametrize(
+    ("bad", "share", "fails"), [(9, 0.0, False), (10, 0.5, False), (10, 0.49, True), (11, 0.5, True)]
+)
 def test_too_many_bad_rows(postgres: Make, reader: Readers, bad: int, share: float, fails: bool) -> None:
     """20 rows of events are read; it takes 10 bad ones, and more than the share."""
     url = postgres(

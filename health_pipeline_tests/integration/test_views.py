@@ -183,7 +183,9 @@ def test_the_latest_day_is_of_the_newest_partition_alone(warehouse: str) -> None
 def exact_score(scores: dict[str, int | None], weights: dict[str, Any]) -> Fraction:
     """The weighted mean before rounding."""
     measured = {name: Fraction(str(weights[name])) for name, score in scores.items() if score is not None}
-    return sum((weight * (scores[name] or 0) for name, weight in measured.items()), Fraction(0)) / sum(measured.values())
+    return sum((weight * (scores[name] or 0) for name, weight in measured.items()), Fraction(0)) / sum(
+        measured.values()
+    )
 
 
 def test_drivers_add_up_exactly(warehouse: str) -> None:
@@ -271,7 +273,16 @@ def fill_peers(url: str) -> None:
 
 def test_a_tenant_beside_its_peers(warehouse: str) -> None:
     fill_peers(warehouse)
-    names = ("tenant_id", "industry_sector", "employee_band", "peer_count", "value", "median", "quartile", "percentile_rank")
+    names = (
+        "tenant_id",
+        "industry_sector",
+        "employee_band",
+        "peer_count",
+        "value",
+        "median",
+        "quartile",
+        "percentile_rank",
+    )
     found = [tuple(row[name] for name in names) for row in view(warehouse, "tenant_peer_comparison")]
     retail = ("Retail", "ALL", 6)
     assert found == [

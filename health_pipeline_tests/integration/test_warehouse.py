@@ -79,8 +79,13 @@ def test_migrating_again_changes_nothing(warehouse: str) -> None:
 
 
 def test_a_changed_view_is_recreated(warehouse: str) -> None:
-    execute(warehouse, f"UPDATE {SCHEMA}.view_definitions SET definition_hash = 'old' WHERE view_name = 'tenant_health_trends'")
-    execute(warehouse, f"DROP VIEW {SCHEMA}.tenant_health_trends", f"CREATE VIEW {SCHEMA}.tenant_health_trends AS SELECT 1")
+    execute(
+        warehouse,
+        f"UPDATE {SCHEMA}.view_definitions SET definition_hash = 'old' WHERE view_name = 'tenant_health_trends'",
+    )
+    execute(
+        warehouse, f"DROP VIEW {SCHEMA}.tenant_health_trends", f"CREATE VIEW {SCHEMA}.tenant_health_trends AS SELECT 1"
+    )
     migrate(warehouse)
     assert relations(warehouse, "v") == set(VIEWS)
     assert query(warehouse, f"SELECT tenant_id, change_90d FROM {SCHEMA}.tenant_health_trends") == []
@@ -153,7 +158,9 @@ def usage(mark: int, tenants: int = 3, days: DayRange = DAYS) -> pa.Table:
 
 def stored_marks(url: str) -> list[tuple[date, int, int]]:
     """Day, mark and number of rows."""
-    rows = query(url, "SELECT metric_date, api_calls, count(*) AS rows FROM health.usage_metrics GROUP BY 1, 2 ORDER BY 1, 2")
+    rows = query(
+        url, "SELECT metric_date, api_calls, count(*) AS rows FROM health.usage_metrics GROUP BY 1, 2 ORDER BY 1, 2"
+    )
     return [(row["metric_date"], row["api_calls"], row["rows"]) for row in rows]
 
 
@@ -276,7 +283,10 @@ def test_a_killed_connection_leaves_the_old_rows(warehouse: str) -> None:
         query(warehouse, others + " AND pid <> pg_backend_pid()")
         yield usage(2)
 
-    with pytest.raises(Exception, match=r"(?i)terminat|closed|lost|rollback|SSL|connection"), writing(warehouse, [USAGE_METRICS]) as writer:
+    with (
+        pytest.raises(Exception, match=r"(?i)terminat|closed|lost|rollback|SSL|connection"),
+        writing(warehouse, [USAGE_METRICS]) as writer,
+    ):
         writer.replace(USAGE_METRICS, DAYS, killed())
     assert stored_marks(warehouse) == whole(1)
 

@@ -62,7 +62,9 @@ def insert(url: str, table: str, rows: Sequence[dict[str, Any]]) -> None:
     names = list(rows[0])
     with connected(url) as cursor:
         execute_values(
-            cursor, f"INSERT INTO {SCHEMA}.{table} ({', '.join(names)}) VALUES %s", [[row[n] for n in names] for row in rows]
+            cursor,
+            f"INSERT INTO {SCHEMA}.{table} ({', '.join(names)}) VALUES %s",
+            [[row[n] for n in names] for row in rows],
         )
 
 

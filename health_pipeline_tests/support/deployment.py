@@ -68,7 +68,12 @@ def deployed(
     monkeypatch: pytest.MonkeyPatch, home: Path, source: str, warehouse: str, dagster: str
 ) -> Iterator[Deployment]:
     """A deployment on these databases, which the environment names while it lasts."""
-    for name, value in {"SOURCE_URL": source, "WAREHOUSE_URL": warehouse, "DAGSTER_URL": dagster, "HOME": str(home)}.items():
+    for name, value in {
+        "SOURCE_URL": source,
+        "WAREHOUSE_URL": warehouse,
+        "DAGSTER_URL": dagster,
+        "HOME": str(home),
+    }.items():
         monkeypatch.setenv(f"HEALTH_{name}", value)
     # Set by open_instance; named here so that it is taken back.
     monkeypatch.setenv("DAGSTER_HOME", "")

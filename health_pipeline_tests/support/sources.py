@@ -88,7 +88,7 @@ def _text(value: Any) -> str | None:
 def load_duckdb(path: Path, source: Source, schema: str = "app") -> None:
     """Write the source's tables into a new DuckDB file."""
     with duckdb.connect(str(path)) as connection:
-        connection.execute(f'SET TimeZone = \'UTC\'; CREATE SCHEMA "{schema}"')
+        connection.execute(f"SET TimeZone = 'UTC'; CREATE SCHEMA \"{schema}\"")
         for name, rows in source.items():
             columns = _columns(name, rows)
             connection.execute(_create(name, columns, f'"{schema}"."{name}"'))

@@ -103,7 +103,9 @@ def test_day_index_at_every_edge(zone: str, year: int, lookback: int) -> None:
     expected = [bisect_right(ends, instant) - 1 - lookback for instant in inside]
     assert day_indexes([*inside, None], zone, days, lookback) == [*expected, None]
 
-    earliest, latest = (datetime.fromisoformat(bound).replace(tzinfo=UTC) for bound in (EARLIEST_INSTANT, LATEST_INSTANT))
+    earliest, latest = (
+        datetime.fromisoformat(bound).replace(tzinfo=UTC) for bound in (EARLIEST_INSTANT, LATEST_INSTANT)
+    )
     before = [ends[0] - MICROSECOND, ends[0] - timedelta(hours=30), ends[0] - timedelta(days=999), earliest]
     after = [ends[-1], ends[-1] + MICROSECOND, ends[-1] + timedelta(hours=30), ends[-1] + timedelta(days=999), latest]
     assert all(index < -lookback for index in day_indexes(before, zone, days, lookback))

@@ -65,7 +65,9 @@ def test_good_rows_pass_unchanged() -> None:
 
 
 def test_no_rows_pass() -> None:
-    empty = as_frame(TABLE, pa.table({c.name: pa.array([], arrow_schema(TABLE).field(c.name).type) for c in TABLE.columns}))
+    empty = as_frame(
+        TABLE, pa.table({c.name: pa.array([], arrow_schema(TABLE).field(c.name).type) for c in TABLE.columns})
+    )
     assert len(validated(TABLE, empty)) == 0
     assert as_arrow(TABLE, empty).num_rows == 0
 
@@ -119,7 +121,13 @@ def test_a_refusal_counts_cases_and_shows_three() -> None:
 
 def scores(**changes: Any) -> pd.DataFrame:
     row = {column.name: None for column in TENANT_HEALTH_SCORES.columns}
-    row |= {"metric_date": date(2024, 2, 29), "tenant_id": "t", "coverage": 1.0, "trend": "STABLE", "policy_version": "v"}
+    row |= {
+        "metric_date": date(2024, 2, 29),
+        "tenant_id": "t",
+        "coverage": 1.0,
+        "trend": "STABLE",
+        "policy_version": "v",
+    }
     return as_frame(TENANT_HEALTH_SCORES, pd.DataFrame([{**row, **changes}]))
 
 
@@ -156,7 +164,9 @@ def test_values_survive_the_way_to_arrow_and_back() -> None:
 def test_columns_are_brought_into_their_order_and_others_left_out() -> None:
     rows = pd.DataFrame([ROW | {"surplus": 1}])[["surplus", *reversed(TABLE.column_names)]]
     assert list(as_frame(TABLE, rows).columns) == TABLE.column_names
-    assert as_frame(TABLE, as_arrow(TABLE, frame()).append_column("surplus", [[1]])).columns.tolist() == TABLE.column_names
+    assert (
+        as_frame(TABLE, as_arrow(TABLE, frame()).append_column("surplus", [[1]])).columns.tolist() == TABLE.column_names
+    )
 
 
 def test_instants_without_a_zone_are_utc() -> None:

@@ -79,7 +79,11 @@ def test_a_day_is_counted_from_its_first_to_the_day_before_its_end() -> None:
         {"seen": 11, "open": 0},
         {"seen": 10, "open": 2},
     ]
-    assert all(found[tenant, FIRST + timedelta(days=n)] == {"seen": 0, "open": 0} for tenant in ("A", "nothing") for n in range(4))
+    assert all(
+        found[tenant, FIRST + timedelta(days=n)] == {"seen": 0, "open": 0}
+        for tenant in ("A", "nothing")
+        for n in range(4)
+    )
 
 
 def test_a_literal_figure_an_open_end_and_a_weight_of_one() -> None:

@@ -58,7 +58,9 @@ def test_a_file_states_only_what_differs(load: Load) -> None:
     assert changed.tenant_health.components.login_score.weight == Fraction(5, 2)
     assert changed.tenant_health.components.login_score.target == 70
     assert (changed.tenant_health.trend.lag_days, changed.tenant_health.trend.threshold) == (7, 5)
-    assert changed.tenant_health.components.support_ticket_score == shipped.tenant_health.components.support_ticket_score
+    assert (
+        changed.tenant_health.components.support_ticket_score == shipped.tenant_health.components.support_ticket_score
+    )
     assert changed.order_health == shipped.order_health
     assert changed.client_success == shipped.client_success
 
@@ -156,7 +158,11 @@ REFUSALS = [
     (tenant_health('features: {core: [""]}'), "tenant_health.features", "empty name"),
     (tenant_health("features: [SSO]"), "tenant_health.features", "dictionary"),
     # Size bands and privacy limits.
-    (tenant_health('peers: {size_bands: ["50-249", "1-49"]}'), "tenant_health.peers.size_bands", "1-49 is out of order"),
+    (
+        tenant_health('peers: {size_bands: ["50-249", "1-49"]}'),
+        "tenant_health.peers.size_bands",
+        "1-49 is out of order",
+    ),
     (tenant_health('peers: {size_bands: ["1-49", "51+"]}'), "tenant_health.peers.size_bands", "51+ is out of order"),
     (tenant_health('peers: {size_bands: ["1-49", "49+"]}'), "tenant_health.peers.size_bands", "49+ is out of order"),
     (tenant_health('peers: {size_bands: ["1+", "50+"]}'), "tenant_health.peers.size_bands", "50+ is out of order"),

@@ -52,7 +52,9 @@ def figures(*rows: dict[str, Any]) -> pd.DataFrame:
 
 def scored(policy: TenantHealthPolicy, *rows: dict[str, Any]) -> dict[str, Any]:
     """The one row of DAY."""
-    (row,) = frame_rows("tenant_health_scores", tenant_health_scores(figures(*rows), DayRange(DAY, DAY), policy)).values()
+    (row,) = frame_rows(
+        "tenant_health_scores", tenant_health_scores(figures(*rows), DayRange(DAY, DAY), policy)
+    ).values()
     return row
 
 
@@ -108,7 +110,9 @@ def test_a_change_of_exactly_five_is_stable(score: int, previous: int | None, ch
 
 
 def test_the_lag_says_which_day_is_the_previous_one() -> None:
-    policy = tenant_health_policy(components=BY_TICKETS.model_dump()["components"], trend={"lag_days": 7, "threshold": 3})
+    policy = tenant_health_policy(
+        components=BY_TICKETS.model_dump()["components"], trend={"lag_days": 7, "threshold": 3}
+    )
     week_before = {"metric_date": DAY - timedelta(days=7), "support_tickets": 40}
     day_before = {"metric_date": DAY - timedelta(days=1), "support_tickets": 0}
     row = scored(policy, {"support_tickets": 44}, week_before, day_before)
@@ -172,7 +176,9 @@ def test_component_scores(row: dict[str, int], component: str, score: int | None
 
 def test_targets_that_are_no_whole_numbers_are_exact() -> None:
     # 100 x 29 / 80 / 72.5 % is exactly 50; 100 x 37 / 200 / 0.3 % is far above 100.
-    policy = tenant_health_policy(components={"login_score": {"target": 72.5}, "case_resolution_score": {"target": 0.3}})
+    policy = tenant_health_policy(
+        components={"login_score": {"target": 72.5}, "case_resolution_score": {"target": 0.3}}
+    )
     row = scored(
         policy,
         {"active_users": 29, "total_users": 80, "cases_closed_on_time_30d": 37, "cases_closed_30d": 200},
@@ -256,7 +262,9 @@ def expected_components(row: dict[str, Any], rules: reference.Policy) -> dict[st
         if whole == 0:
             fallback = rules["nothing_to_measure"].get(component, "exclude")
             return None if fallback == "exclude" else int(fallback)
-        return half_up(min(Fraction(100), Fraction(part, whole) / reference.exact(rules["targets"][component]) * 10_000))
+        return half_up(
+            min(Fraction(100), Fraction(part, whole) / reference.exact(rules["targets"][component]) * 10_000)
+        )
 
     tickets = row["support_tickets"]
     return {
