@@ -39,6 +39,7 @@ _ENGINE_TYPES: dict[Kind, dt.DataType] = {
     Kind.DATE: dt.date,
     Kind.INSTANT: dt.timestamp,
 }
+_MICROSECONDS = 6
 _EXPECTED: dict[Kind, str] = {
     Kind.TEXT: "text, a uuid or an integer",
     Kind.INTEGER: "an integer",
@@ -105,12 +106,7 @@ def logical_rows(
     (so that its index serves), to be compared by `at`.
     """
     named = relation.table.select(
-        **{
-            name: _as_text(relation.table[physical])
-            if table.column(name).kind is Kind.TEXT
-            else relation.table[physical]
-            for name, physical in mapped.items()
-        }
+        **{name: _as_named(relation.table[physical], table.column(name)) for name, physical in mapped.items()}
     )
     kept = named if where is None else named.filter(where(named))
     return kept.select(**{name: _logical_value(kept, table.column(name)) for name in columns})
@@ -143,8 +139,14 @@ def _logical_value(rows: ir.Table, column: SourceColumn) -> ir.Value:
             return value.cast(_ENGINE_TYPES[column.kind])
 
 
-def _as_text(value: ir.Value) -> ir.Value:
-    return value if value.type().is_string() else value.cast("string")
+def _as_named(value: ir.Value, column: SourceColumn) -> ir.Value:
+    """Texts as text, so that any of them can be compared; nanoseconds, which hold few centuries, as microseconds."""
+    found = value.type()
+    if column.kind is Kind.TEXT:
+        return value if found.is_string() else value.cast("string")
+    if column.kind is Kind.INSTANT and (found.scale or 0) > _MICROSECONDS:
+        return value.cast(dt.Timestamp(timezone=found.timezone, scale=_MICROSECONDS))
+    return value
 
 
 def _held_within(value: ir.Value) -> ir.Value:

@@ -2,107 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from health_pipeline.embedded import EmbeddedServer
-from health_pipeline.errors import SourceError, TooManyBadRows, UserError
 from health_pipeline.sources import contract
-from health_pipeline.sources.connect import connect
 from health_pipeline.sources.contract import SOURCE_TABLES
-from health_pipeline.sources.mapping import Mapping
-from health_pipeline.sources.reader import SourceReader
 from health_pipeline_tests.conftest import NewDatabase
-from health_pipeline_tests.support.databases import administer, execute, query
+from health_pipeline_tests.support.small_sources import LEAST, PAST, Make, Readers, refusal, rows
 from health_pipeline_tests.support.sources import SOURCE_KINDS, load_source
 
-CLOCK = datetime(2024, 3, 20, tzinfo=UTC)
-PAST = datetime(2024, 3, 1, 12, 30, 0, 123_456, tzinfo=UTC)
 NAIVE = PAST.replace(tzinfo=None)
-
-# The least that a source must have: no optional column, no optional table.
-LEAST = (
-    "CREATE SCHEMA app",
-    "CREATE TABLE app.tenants (tenant_id text, name text, created_at timestamptz)",
-    "CREATE TABLE app.users (user_id text, tenant_id text, created_at timestamptz)",
-    "CREATE TABLE app.events (tenant_id text, user_id text, event_type text, occurred_at timestamptz)",
-    f"INSERT INTO app.tenants VALUES ('t', 'T', '{PAST}')",
-    f"INSERT INTO app.users VALUES ('u', 't', '{PAST}')",
-    f"INSERT INTO app.events VALUES ('t', 'u', 'login', '{PAST}')",
-)
-
-Readers = Callable[..., SourceReader]
-Make = Callable[..., str]
-
-
-@pytest.fixture
-def reader() -> Iterator[Readers]:
-    """Opens readers, with a mapping given as in its file, and closes them after the test."""
-    opened: list[SourceReader] = []
-
-    def open_reader(url: str, **mapping: Any) -> SourceReader:
-        opened.append(SourceReader(connect(url), Mapping.model_validate(mapping), CLOCK))
-        return opened[-1]
-
-    yield open_reader
-    for each in opened:
-        each.connector.close()
-
-
-@pytest.fixture(params=["postgresql", "duckdb"])
-def made(request: pytest.FixtureRequest, new_database: NewDatabase, tmp_path: Path) -> Make:
-    """Makes a source from SQL statements that both kinds understand; returns its URL."""
-
-    def make(*statements: str) -> str:
-        if request.param == "postgresql":
-            url = new_database()
-            execute(url, *statements)
-            return url
-        with duckdb.connect(str(tmp_path / "made.duckdb")) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            for statement in statements:
-                connection.execute(statement)
-        return f"duckdb://{tmp_path / 'made.duckdb'}"
-
-    return make
-
-
-@pytest.fixture
-def postgres(new_database: NewDatabase) -> Make:
-    """Makes a PostgreSQL source from statements; returns its URL."""
-
-    def make(*statements: str) -> str:
-        url = new_database()
-        execute(url, *statements)
-        return url
-
-    return make
-
-
-def rows(reader: SourceReader, table: contract.SourceTable) -> list[dict[str, Any]]:
-    """The good rows of a table, by its key."""
-    found = reader.read(table)
-    assert found is not None
-    return sorted(found.to_pyarrow().to_pylist(), key=lambda row: [str(row[name]) for name in table.key])
-
-
-def refusal(action: Callable[[], object], error: type[UserError] = SourceError) -> str:
-    """The message of a refusal: one line."""
-    with pytest.raises(error) as raised:
-        action()
-    assert "\n" not in str(raised.value)
-    return str(raised.value)
 
 
 def test_the_least_that_a_source_must_have(made: Make, reader: Readers) -> None:
@@ -423,145 +338,3 @@ def test_parquet_as_other_programs_write_it(tmp_path: Path, reader: Readers) -> 
     tenants = [(row["tenant_id"], row["name"], row["renewal_date"]) for row in rows(found, contract.TENANTS)]
     assert tenants == [("1", "T", None), ("2", "U", date(2024, 5, 1))]
     assert [(row["user_id"], row["tenant_id"]) for row in rows(found, contract.USERS)] == [("u", "1")]
-
-
-def test_a_source_that_isnt_there(tmp_path: Path, server: EmbeddedServer) -> None:
-    (tmp_path / "text.duckdb").write_text("no database at all, but long enough to be looked at" * 99)
-    (tmp_path / "lake" / "tenants").mkdir(parents=True)
-    (tmp_path / "lake" / "tenants" / "a.parquet").write_text("no parquet")
-    urls = [
-        "postgresql://me@127.0.0.1:1/none",
-        server.url("nowhere"),
-        f"duckdb://{tmp_path / 'nowhere.duckdb'}",
-        f"duckdb://{tmp_path / 'text.duckdb'}",
-        f"parquet://{tmp_path / 'nowhere'}",
-        f"parquet://{tmp_path / 'lake'}",
-    ]
-    for url in urls:
-        assert refusal(lambda url=url: connect(url)).startswith(
-            ("the source can't be reached", "the Parquet files in tenants")
-        )
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://me:topsecret@127.0.0.1:1/none",
-        "postgresql://me:topsecret%zz@127.0.0.1:1/none",
-        "postgresql://me:top/secret@127.0.0.1:1/none",
-        "postgresql://me:top[secret@127.0.0.1:1/none",
-        "postgresql://me:top#secret@127.0.0.1:1/none",
-        "postgresql://me:topsecret@127.0.0.1:1/none?sslmode=sometimes",
-        "postgresql://me:topsecret@127.0.0.1:port/none",
-        "postgresql://127.0.0.1:1/none?user=me&password=topsecret",
-    ],
-)
-def test_no_refusal_repeats_the_password(url: str) -> None:
-    message = refusal(lambda: connect(url), UserError)
-    assert "secret" not in message
-    assert "HEALTH_SOURCE_URL" in message
-
-
-@pytest.fixture(scope="module")
-def guarded(server: EmbeddedServer, server_home: Path) -> str:
-    """The URL of the server for a role that must give its password."""
-    hba = server_home / "postgres" / "pg_hba.conf"
-    hba.write_text("local all guarded scram-sha-256\n" + hba.read_text())
-    administer(server.url("postgres"), "CREATE ROLE guarded LOGIN PASSWORD 'open sesame'", "SELECT pg_reload_conf()")
-    parts = urlsplit(server.url("postgres"))
-    return urlunsplit(parts._replace(netloc="guarded:PASSWORD@"))
-
-
-def test_a_wrong_password(guarded: str) -> None:
-    connect(guarded.replace("PASSWORD", "open%20sesame")).close()
-    message = refusal(lambda: connect(guarded.replace("PASSWORD", "topsecret")))
-    assert message.startswith("the source can't be reached (HEALTH_SOURCE_URL): ")
-    assert "password authentication failed" in message
-    assert "topsecret" not in message
-
-
-def test_a_role_that_may_not_read_a_table(guarded: str, postgres: Make, reader: Readers) -> None:
-    url = postgres(*LEAST, "GRANT USAGE ON SCHEMA app TO guarded", "GRANT SELECT ON app.tenants, app.users TO guarded")
-    as_guarded = urlunsplit(urlsplit(url)._replace(netloc="guarded:open%20sesame@"))
-    message = refusal(reader(as_guarded).check)
-    assert message.startswith("source table events: app.events can't be read: ")
-    assert "permission denied" in message
-
-
-def test_the_session_cant_write(postgres: Make, reader: Readers) -> None:
-    url = postgres(
-        *LEAST,
-        "CREATE FUNCTION app.stealthy() RETURNS SETOF app.users LANGUAGE sql AS 'DELETE FROM app.users RETURNING *'",
-    )
-    for select in (
-        "SELECT * FROM app.stealthy()",
-        "SELECT u.* FROM app.users AS u, set_config('transaction_read_only', 'off', false), app.stealthy()",
-    ):
-        stealthy = reader(url, tables={"users": {"sql": select}})
-        assert "read-only" in refusal(lambda stealthy=stealthy: (stealthy.check(), stealthy.read(contract.USERS)))
-    assert query(url, "SELECT count(*) AS users FROM app.users") == [{"users": 1}]
-
-
-def test_a_run_reads_one_snapshot(postgres: Make, reader: Readers) -> None:
-    url = postgres(*LEAST)
-    found = reader(url)
-    found.check()
-    assert len(rows(found, contract.TENANTS)) == 1
-    execute(url, f"INSERT INTO app.users VALUES ('later', 't', '{PAST}')", "DELETE FROM app.events")
-    assert [row["user_id"] for row in rows(found, contract.USERS)] == ["u"]
-    assert len(rows(found, contract.EVENTS)) == 1
-    assert len(rows(reader(url), contract.USERS)) == 2
-
-
-_HOLDER = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
-
-
-def test_a_duckdb_file_that_another_process_has_open(tmp_path: Path, reader: Readers) -> None:
-    path = tmp_path / "held.duckdb"
-    with duckdb.connect(str(path)) as connection:
-        for statement in LEAST:
-            connection.execute(statement)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        message = refusal(lambda: connect(f"duckdb://{path}"))
-        assert message.startswith("the source can't be reached (HEALTH_SOURCE_URL): ")
-        assert "lock" in message
-    finally:
-        holder.communicate("")
-    # Two readers at once don't disturb each other.
-    assert len(rows(reader(f"duckdb://{path}"), contract.TENANTS)) == 1
-    assert len(rows(reader(f"duckdb://{path}"), contract.USERS)) == 1
-
-
-@pytest.mark.parametrize(
-    ("bad", "share", "fails"), [(9, 0.0, False), (10, 0.5, False), (10, 0.49, True), (11, 0.5, True)]
-)
-def test_too_many_bad_rows(postgres: Make, reader: Readers, bad: int, share: float, fails: bool) -> None:
-    """20 rows of events are read; it takes 10 bad ones, and more than the share."""
-    url = postgres(
-        *LEAST[:6],
-        f"INSERT INTO app.events SELECT CASE WHEN n <= {bad} THEN 'nobody' ELSE 't' END, 'u', 'login', '{PAST}'"
-        " FROM generate_series(1, 20) AS n",
-    )
-    found = reader(url)
-    found.read(contract.EVENTS)
-    assert (found.rows_read["events"], len(found.bad_rows["events"])) == (20, bad)
-    if fails:
-        message = refusal(lambda: found.check_share(share), TooManyBadRows)
-        assert f"events: {bad} of 20 rows ({bad / 20:.1%})" in message
-    else:
-        found.check_share(share)
-
-
-def test_equal_bad_rows_are_recorded_each(postgres: Make, reader: Readers) -> None:
-    url = postgres(*LEAST, *["INSERT INTO app.events VALUES ('nobody', 'u', 'login', '2024-03-01Z')"] * 3)
-    first, second = reader(url), reader(url)
-    for found in (first, second):
-        found.read(contract.EVENTS)
-    ids = [row.quarantine_id for row in first.bad_rows["events"]]
-    assert len(set(ids)) == 3
-    assert {row.quarantine_id for row in second.bad_rows["events"]} == set(ids)

@@ -72,3 +72,13 @@ def end_processes_of(home: Path) -> None:
             process.wait(10)
         except psutil.NoSuchProcess:
             continue
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """The command failed, and said why in one line."""
+    assert result.returncode == 1, (result.stdout, result.stderr)
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    for part in parts:
+        assert part in result.stderr

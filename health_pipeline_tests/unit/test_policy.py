@@ -174,8 +174,8 @@ REFUSALS = [
     ("tenant_health: {trend: {lag_days: 2}, trend: {lag_days: 3}}", "", "key 'trend' is given twice"),
     ("tenant_health: {features: {core: [A], core: [B]}}", "", "key 'core' is given twice"),
     ("tenant_health: [", "", "not valid YAML"),
-    ("just text", "", "found str"),
-    ("- a list", "", "found list"),
+    ("just text", "", "found a str"),
+    ("- a list", "", "found a list"),
     ("tenant_health: null", "tenant_health", ""),
 ]
 

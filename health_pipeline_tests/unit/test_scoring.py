@@ -360,22 +360,20 @@ def figure_rows(draw: st.DrawFn) -> list[dict[str, Any]]:
         done = draw(st.integers(0, total))
         return {part: done, whole: total} if is_mapped else {part: None, whole: None}
 
-    rows = []
-    for tenant in ("a", "b"):
-        for offset in draw(st.sets(st.integers(-3, 1), min_size=1)):
-            rows.append(
-                {
-                    "metric_date": DAY + timedelta(days=offset),
-                    "tenant_id": tenant,
-                    "alert_level": draw(st.sampled_from(["NONE", "DASHBOARD_ONLY", "PROACTIVE", "LOUD", None])),
-                    **pair("active_users", "total_users", True),
-                    **pair("cases_closed_on_time_30d", "cases_closed_30d", has_cases),
-                    **pair("assignments_completed", "assignments_total", has_assignments),
-                    "support_tickets": draw(st.integers(0, 12)) if has_tickets else None,
-                    "adopted_features": draw(st.integers(0, 14)),
-                }
-            )
-    return rows
+    def row(tenant: str, offset: int) -> dict[str, Any]:
+        return {
+            "metric_date": DAY + timedelta(days=offset),
+            "tenant_id": tenant,
+            "alert_level": draw(st.sampled_from(["NONE", "DASHBOARD_ONLY", "PROACTIVE", "LOUD", None])),
+            **pair("active_users", "total_users", True),
+            **pair("cases_closed_on_time_30d", "cases_closed_30d", has_cases),
+            **pair("assignments_completed", "assignments_total", has_assignments),
+            "support_tickets": draw(st.integers(0, 12)) if has_tickets else None,
+            "adopted_features": draw(st.integers(0, 14)),
+        }
+
+    offsets = st.sets(st.integers(-3, 1), min_size=1)
+    return [row(tenant, offset) for tenant in ("a", "b") for offset in draw(offsets)]
 
 
 @settings(max_examples=120, deadline=None)

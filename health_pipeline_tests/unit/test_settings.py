@@ -39,7 +39,7 @@ def test_every_setting_is_read() -> None:
         }
     )
     assert (settings.source_url, settings.warehouse_url) == ("duckdb://a b.duckdb", "postgresql://w/w")
-    assert (settings.dagster_url, settings.source_mapping) == ("postgresql://d/d", Path("mapping.yaml"))
+    assert (settings.dagster_url, settings.source_mapping) == ("postgresql://d/d", Path.cwd() / "mapping.yaml")
     assert settings.policy == Path.home() / "policy.yaml"
     assert (settings.start_date, settings.timezone) == (date(2023, 2, 28), "America/St_Johns")
     assert (settings.home, settings.max_bad_share) == (Path("/srv/health"), 0.5)
