@@ -1,7 +1,6 @@
 """The nightly jobs and their schedules: a job for the tables by day, one for those by Sunday, as a run has one kind of
 partition."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
@@ -38,43 +37,51 @@ def _job(name: str, cadence: str, description: str) -> UnresolvedAssetJobDefinit
 
 
 def nightly_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """Each requests the partition that has just ended, once whatever happened before."""
+    """Each requests the partition that has just ended, once whatever happened before; the mails wait to be turned on."""
+    zone = settings.timezone
+    return [
+        _partition_schedule(NIGHTLY, _EVERY_NIGHT, zone, -1, "Every night, the day before."),
+        _partition_schedule(
+            NIGHTLY_SUNDAYS,
+            _SUNDAY_NIGHT,
+            zone,
+            0,
+            "In the night to Sunday, the week that ended; its partition is that Sunday.",
+        ),
+        _mail_schedule(zone),
+    ]
+
+
+def _partition_schedule(job: str, cron: str, zone: str, offset_days: int, description: str) -> dg.ScheduleDefinition:
+    """Requests the partition so many days from the night's date."""
 
     @dg.schedule(
-        name=NIGHTLY,
-        job_name=NIGHTLY,
-        cron_schedule=_EVERY_NIGHT,
-        execution_timezone=settings.timezone,
+        name=job,
+        job_name=job,
+        cron_schedule=cron,
+        execution_timezone=zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Every night, the day before.",
+        description=description,
     )
-    def nightly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
-        yield dg.RunRequest(run_key=day, partition_key=day)
+    def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        day = (context.scheduled_execution_time + timedelta(days=offset_days)).date().isoformat()
+        return dg.RunRequest(run_key=day, partition_key=day)
 
-    @dg.schedule(
-        name=NIGHTLY_SUNDAYS,
-        job_name=NIGHTLY_SUNDAYS,
-        cron_schedule=_SUNDAY_NIGHT,
-        execution_timezone=settings.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="In the night to Sunday, the week that has just ended; its partition is that Sunday.",
-    )
-    def nightly_sundays(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        sunday = context.scheduled_execution_time.date().isoformat()
-        yield dg.RunRequest(run_key=sunday, partition_key=sunday)
+    return request
 
+
+def _mail_schedule(zone: str) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=DELIVER_EMAILS,
         job_name=DELIVER_EMAILS,
         cron_schedule=_SUNDAY_MORNING,
-        execution_timezone=settings.timezone,
+        execution_timezone=zone,
         description="On Sunday morning, the mails of the week. Off until somebody turns it on: it writes to people.",
     )
     def deliver(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         return dg.RunRequest(run_key=context.scheduled_execution_time.date().isoformat())
 
-    return [nightly, nightly_sundays, deliver]
+    return deliver
 
 
 @dg.op(retry_policy=RETRIES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +17,15 @@ from health_pipeline.sources.logical import Relation
 from health_pipeline.sources.mapping import Place
 
 
-class _InPlaceConnector:
+class _InPlaceConnector(ABC):
     """What both have in common: the relations are tables of the engine itself."""
 
     def __init__(self) -> None:
         self.engine = new_engine()
 
+    @abstractmethod
     def _table(self, place: Place) -> ir.Table | None:
-        raise NotImplementedError
+        """The table at the place; None where there is none."""
 
     def relation(self, place: Place) -> Relation | None:
         with _source_errors(f"source table {place.logical}: {place} can't be read: "):

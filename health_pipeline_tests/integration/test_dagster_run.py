@@ -348,5 +348,5 @@ def test_a_tick_requests_the_day_before_once(zone: str, tick: datetime, day: str
     schedule = schedules[NIGHTLY]
     assert schedule.execution_timezone == zone
     context = dg.build_schedule_context(scheduled_execution_time=tick.replace(tzinfo=ZoneInfo(zone)))
-    (request,) = list(schedule(context))
+    request = schedule(context)
     assert (request.run_key, request.partition_key) == (day, day)
