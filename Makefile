@@ -26,7 +26,7 @@ up: setup
 test: unit integration end-to-end
 
 unit integration end-to-end: setup
-	$(BIN)/pytest -n 2 health_pipeline_tests/$(subst -,_,$@)
+	$(BIN)/pytest -n 2 --dist loadfile health_pipeline_tests/$(subst -,_,$@)
 
 check: setup
 	$(BIN)/ruff check .

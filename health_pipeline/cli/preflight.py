@@ -6,7 +6,7 @@ from health_pipeline.connections import Urls, resolved_urls
 from health_pipeline.settings import Settings, now
 from health_pipeline.systems.common import tenant_named
 from health_pipeline.systems.context import RunContext
-from health_pipeline.warehouse.connection import checked_url, sql_connection
+from health_pipeline.warehouse.connection import sql_connection
 from health_pipeline.warehouse.migrate import migrate
 
 
@@ -16,7 +16,6 @@ def checked_run(settings: Settings, tenant: str | None = None) -> Urls:
     Raises UserError for the first of them that doesn't.
     """
     urls = resolved_urls(settings)
-    checked_url("HEALTH_DAGSTER_URL", urls.dagster)
     context = RunContext.of(settings, urls.source, urls.warehouse, "check", now())
     with sql_connection(urls.warehouse):
         pass

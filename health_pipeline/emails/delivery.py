@@ -18,8 +18,8 @@ from health_pipeline.days import Calendar
 from health_pipeline.emails.message import OutgoingMail, Sender, as_message, mail_address, message_id, sender_of
 from health_pipeline.emails.transport import MailServerError, OutcomeUnknown, Refused, Transport, transport_of
 from health_pipeline.errors import WarehouseError
+from health_pipeline.postgres_urls import connection_uri
 from health_pipeline.settings import MailSettings
-from health_pipeline.warehouse.connection import checked_url
 
 _WAITING = sa.text("""
 SELECT outbox.client_id
@@ -104,7 +104,7 @@ def deliver_emails(
 @contextmanager
 def _committing_connection(url: str) -> Iterator[sa.Connection]:
     """A connection that commits every statement at once. Raises WarehouseError if the server can't be reached."""
-    checked = checked_url("HEALTH_WAREHOUSE_URL", url)
+    checked = connection_uri("HEALTH_WAREHOUSE_URL", url)
     engine = sa.create_engine(checked, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
     try:
         connection = engine.connect()

@@ -17,8 +17,8 @@ from dagster_postgres import DagsterPostgresStorage
 
 from health_pipeline.connections import resolved_urls
 from health_pipeline.errors import SettingError
+from health_pipeline.postgres_urls import connection_uri
 from health_pipeline.settings import Settings, read_settings
-from health_pipeline.warehouse.connection import checked_url
 
 PROCESS_TAG = "health/process"
 
@@ -36,7 +36,7 @@ class HealthStorage(DagsterPostgresStorage):  # type: ignore[misc]
         inst_data: ConfigurableClassData | None,
         config_value: Mapping[str, Any],  # noqa: ARG003 - there is none: the settings say it
     ) -> Self:
-        url = checked_url("HEALTH_DAGSTER_URL", resolved_urls(read_settings()).dagster)
+        url = connection_uri("HEALTH_DAGSTER_URL", resolved_urls(read_settings()).dagster)
         return cls(postgres_url=url, should_autocreate_tables=True, inst_data=inst_data)
 
 

@@ -32,7 +32,7 @@ def _score_or_exclude(value: Any) -> Any:
 
 Exact = Annotated[Fraction, BeforeValidator(_exact), PlainSerializer(str)]
 Points = Annotated[int, Field(strict=True, ge=0, le=100)]
-Days = Annotated[int, Field(strict=True, ge=1)]
+Days = Annotated[int, Field(strict=True, ge=1, le=3660)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
+from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
@@ -12,8 +14,9 @@ from ibis.backends.duckdb import Backend
 
 def new_engine() -> Backend:
     """A private in-memory DuckDB whose instants are UTC."""
-    spill = tempfile.mkdtemp(prefix="health_pipeline_spill_")
-    engine = ibis.duckdb.connect(temp_directory=spill)
+    # The engine makes this folder when it has to spill, and takes it away again.
+    spill = Path(tempfile.gettempdir()) / f"health_pipeline_spill_{uuid.uuid4().hex}"
+    engine = ibis.duckdb.connect(temp_directory=str(spill))
     engine.raw_sql("SET TimeZone = 'UTC'")
     engine.raw_sql("SET preserve_insertion_order = false")
     return engine

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 from adbc_driver_postgresql import dbapi
 
 from health_pipeline.errors import SourceError
+from health_pipeline.postgres_urls import connection_uri, libpq_message
 from health_pipeline.sources.engine import new_engine, stored
 from health_pipeline.sources.logical import Relation
 from health_pipeline.sources.mapping import Place
@@ -48,7 +49,7 @@ class PostgresConnector:
     def __init__(self, url: str) -> None:
         self._selects: dict[str, str] = {}
         with _source_errors():
-            self._connection = dbapi.connect(connection_uri(url))
+            self._connection = dbapi.connect(connection_uri("HEALTH_SOURCE_URL", url))
             self._cursor = self._connection.cursor()
             self._cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self._cursor.execute("SET LOCAL timezone = 'UTC'")
@@ -130,29 +131,13 @@ HAVING count(*) = i.indnkeyatts
 """
 
 
-def connection_uri(url: str) -> str:
-    """The URL for libpq, giving up on an unreachable host after ten seconds unless it says otherwise."""
-    parts = urlsplit(url)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    if not any(name == "connect_timeout" for name, _ in query):
-        query.append(("connect_timeout", "10"))
-    return urlunsplit(parts._replace(scheme="postgresql", query=urlencode(query)))
-
-
 @contextmanager
 def _source_errors(prefix: str = _UNREACHABLE) -> Iterator[None]:
     try:
         yield
-    except dbapi.Error as error:
+    except (dbapi.Error, duckdb.Error) as error:
+        # The engine takes rows in as they arrive, so it is the one to meet what goes wrong on the way.
         raise SourceError(prefix + libpq_message(error)) from error
-
-
-def libpq_message(error: Exception) -> str:
-    """The server's or libpq's own words in one line, without the driver's wrapping."""
-    text = " ".join(str(error).split())
-    text = re.sub(r"^\w+: \[libpq\] ", "", text)
-    text = re.sub(r"^.*PGRES_FATAL_ERROR ", "", text)
-    return re.sub(r"\.? SQLSTATE: \w+$|\.? Query( was)?[:=].*$", "", text).strip()
 
 
 def _unreadable(place: Place) -> str:

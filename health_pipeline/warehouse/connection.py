@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from adbc_driver_postgresql import dbapi
 
-from health_pipeline.errors import SettingError, WarehouseError
-from health_pipeline.sources.postgres import connection_uri, libpq_message
+from health_pipeline.errors import WarehouseError
+from health_pipeline.postgres_urls import connection_uri, libpq_message
 
 _WAREHOUSE = ("HEALTH_WAREHOUSE_URL", "the warehouse")
-
-
-def checked_url(name: str, url: str) -> str:
-    """The URL, if it is one of a PostgreSQL database. Raises SettingError without repeating it: it may hold a password."""
-    if urlsplit(url).scheme not in ("postgresql", "postgres"):
-        raise SettingError(f"{name} must be postgresql://USER@HOST/DATABASE, but starts with {urlsplit(url).scheme!r}")
-    return connection_uri(url)
 
 
 @contextmanager
@@ -29,7 +21,7 @@ def sql_connection(url: str, setting: str = _WAREHOUSE[0], what: str = _WAREHOUS
     setting, what: the setting that gave the URL and what it is of, for the message.
     """
     # Without a pool: commands are short, and nothing is left open on the server.
-    engine = sa.create_engine(checked_url(setting, url), poolclass=sa.NullPool)
+    engine = sa.create_engine(connection_uri(setting, url), poolclass=sa.NullPool)
     try:
         connection = engine.connect()
     except sa.exc.OperationalError as error:
@@ -43,7 +35,7 @@ def sql_connection(url: str, setting: str = _WAREHOUSE[0], what: str = _WAREHOUS
 def arrow_connection(url: str) -> Iterator[dbapi.Connection]:
     """A connection in a transaction that commits at the end and rolls back on any error."""
     try:
-        connection = dbapi.connect(checked_url(_WAREHOUSE[0], url))
+        connection = dbapi.connect(connection_uri(_WAREHOUSE[0], url))
     except dbapi.Error as error:
         raise WarehouseError(
             f"the warehouse can't be reached (HEALTH_WAREHOUSE_URL): {libpq_message(error)}"

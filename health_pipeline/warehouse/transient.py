@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 from adbc_driver_postgresql import dbapi
 from sqlalchemy.exc import DBAPIError
 
@@ -18,7 +19,9 @@ def is_transient(error: BaseException) -> bool:
         code = _sqlstate(seen)
         if code.startswith(_TRANSIENT):
             return True
-        if isinstance(seen, (dbapi.Error, DBAPIError)) and any(text in str(seen).lower() for text in _LOST):
+        if isinstance(seen, (dbapi.Error, DBAPIError, duckdb.Error)) and any(
+            text in str(seen).lower() for text in _LOST
+        ):
             return True
         seen = seen.__cause__
     return False

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -34,12 +32,9 @@ CLOCK = datetime(2024, 3, 10, tzinfo=UTC)
 LONG_AGO = datetime(2023, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    embedded = EmbeddedServer(Path(tmp_path_factory.mktemp("orders")) / "home")
-    migrate(embedded.url("warehouse"))
-    yield embedded
-    embedded.stop()
+@pytest.fixture(scope="module", autouse=True)
+def _migrated(server: EmbeddedServer) -> None:
+    migrate(server.url("warehouse"))
 
 
 def order(number: int, customer_id: str, day: date, amount: str | None, tenant_id: str = "t1") -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,8 +15,10 @@ from health_pipeline.embedded import EmbeddedServer
 from health_pipeline.errors import TooManyBadRows, UserError
 from health_pipeline.sources import contract
 from health_pipeline.sources.connect import connect
+from health_pipeline_tests.conftest import NewDatabase
 from health_pipeline_tests.support.databases import administer, execute, query
 from health_pipeline_tests.support.small_sources import LEAST, PAST, Make, Readers, refusal, rows
+from health_pipeline_tests.support.sources import SOURCE_KINDS, load_source
 
 
 def test_a_source_that_isnt_there(tmp_path: Path, server: EmbeddedServer) -> None:
@@ -104,6 +107,18 @@ def test_a_run_reads_one_snapshot(postgres: Make, reader: Readers) -> None:
     assert [row["user_id"] for row in rows(found, contract.USERS)] == ["u"]
     assert len(rows(found, contract.EVENTS)) == 1
     assert len(rows(reader(url), contract.USERS)) == 2
+
+
+@pytest.mark.parametrize("kind", SOURCE_KINDS)
+def test_nothing_stays_in_the_temporary_folder(
+    kind: str, new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A nightly run makes one connection a night, a backfill many."""
+    url = load_source(kind, {"tenants": [], "users": [], "events": []}, tmp_path, new_database)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    connect(url).close()
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 _HOLDER = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"

@@ -85,7 +85,7 @@ def day_indexes(instants: list[datetime | None], zone: str, days: DayRange, look
     naive = [None if instant is None else instant.replace(tzinfo=None) for instant in instants]
     rows = ibis.memtable(pa.table({"n": range(len(naive)), "at": pa.array(naive, pa.timestamp("us"))}))
     index = rows.select("n", index=Calendar(zone).day_index(rows["at"], days, lookback)).order_by("n")
-    found = engine.to_pyarrow(index)["index"].to_pylist()
+    found: list[int | None] = engine.to_pyarrow(index)["index"].to_pylist()
     engine.disconnect()
     return found
 

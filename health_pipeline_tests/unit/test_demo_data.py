@@ -258,27 +258,23 @@ def test_impossible_sizes_are_refused(wrong: dict[str, int]) -> None:
         generate(**({"tenants": 1, "days": 1, "seed": 1} | wrong), last_day=LAST_DAY)
 
 
-def test_load_replaces_the_schema(tmp_path_factory: pytest.TempPathFactory) -> None:
-    server = EmbeddedServer(tmp_path_factory.mktemp("home"))
-    try:
-        url = server.url("application")
-        old, new = (generate(tenants=6, days=20, seed=seed, last_day=LAST_DAY) for seed in (1, 2))
-        loaded: list[tuple[str, int]] = []
-        load(url, old, schema="shop")
-        load(url, new, schema="shop", progress=lambda name, rows: loaded.append((name, rows)))
-        assert loaded == [(name, table.num_rows) for name, table in new.items()]
-        with dbapi.connect(url) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT * FROM shop.users ORDER BY user_id")
-            assert cursor.fetch_arrow_table() == new["users"].sort_by("user_id")
-            cursor.execute("SELECT sum(total_amount)::text FROM shop.orders")
-            assert cursor.fetchone() == (str(pc.sum(new["orders"]["total_amount"]).as_py()),)
-            cursor.execute("SELECT count(*) FROM pg_indexes WHERE schemaname = 'shop' AND tablename = 'events'")
-            assert cursor.fetchone() == (1,)
-        broken = new | {"feedback": pa.concat_tables([new["feedback"]] * 2)}  # its key forbids it
-        with pytest.raises(dbapi.Error):
-            load(url, broken, schema="shop")
-        with dbapi.connect(url) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM shop.feedback")
-            assert cursor.fetchone() == (new["feedback"].num_rows,)
-    finally:
-        server.stop()
+def test_load_replaces_the_schema(server: EmbeddedServer) -> None:
+    url = server.url("application")
+    old, new = (generate(tenants=6, days=20, seed=seed, last_day=LAST_DAY) for seed in (1, 2))
+    loaded: list[tuple[str, int]] = []
+    load(url, old, schema="shop")
+    load(url, new, schema="shop", progress=lambda name, rows: loaded.append((name, rows)))
+    assert loaded == [(name, table.num_rows) for name, table in new.items()]
+    with dbapi.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM shop.users ORDER BY user_id")
+        assert cursor.fetch_arrow_table() == new["users"].sort_by("user_id")
+        cursor.execute("SELECT sum(total_amount)::text FROM shop.orders")
+        assert cursor.fetchone() == (str(pc.sum(new["orders"]["total_amount"]).as_py()),)
+        cursor.execute("SELECT count(*) FROM pg_indexes WHERE schemaname = 'shop' AND tablename = 'events'")
+        assert cursor.fetchone() == (1,)
+    broken = new | {"feedback": pa.concat_tables([new["feedback"]] * 2)}  # its key forbids it
+    with pytest.raises(dbapi.Error):
+        load(url, broken, schema="shop")
+    with dbapi.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM shop.feedback")
+        assert cursor.fetchone() == (new["feedback"].num_rows,)

@@ -120,7 +120,7 @@ def test_a_refusal_counts_cases_and_shows_three() -> None:
 
 
 def scores(**changes: Any) -> pd.DataFrame:
-    row = {column.name: None for column in TENANT_HEALTH_SCORES.columns}
+    row: dict[str, Any] = {column.name: None for column in TENANT_HEALTH_SCORES.columns}
     row |= {
         "metric_date": date(2024, 2, 29),
         "tenant_id": "t",
@@ -183,7 +183,7 @@ def test_instants_without_a_zone_are_utc() -> None:
 
 
 def test_a_suppressed_benchmark_may_lack_every_figure() -> None:
-    row = {column.name: None for column in PEER_BENCHMARKS.columns}
+    row: dict[str, Any] = {column.name: None for column in PEER_BENCHMARKS.columns}
     row |= {"metric_date": date(2024, 2, 29), "metric_name": "login_score", "industry_sector": "ALL"}
     row |= {"employee_band": "ALL", "is_suppressed": True}
     assert len(validated(PEER_BENCHMARKS, as_frame(PEER_BENCHMARKS, pd.DataFrame([row])))) == 1

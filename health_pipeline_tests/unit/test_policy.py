@@ -173,6 +173,7 @@ REFUSALS = [
     # The file itself.
     ("tenant_health: {trend: {lag_days: 2}, trend: {lag_days: 3}}", "", "key 'trend' is given twice"),
     ("tenant_health: {features: {core: [A], core: [B]}}", "", "key 'core' is given twice"),
+    ("? [tenant_health]\n: {}", "", ""),
     ("tenant_health: [", "", "not valid YAML"),
     ("just text", "", "found a str"),
     ("- a list", "", "found a list"),

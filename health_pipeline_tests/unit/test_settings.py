@@ -9,9 +9,9 @@ import pytest
 
 from health_pipeline.days import DayRange
 from health_pipeline.errors import SettingError
+from health_pipeline.postgres_urls import connection_uri
 from health_pipeline.settings import now, parsed_date, read_settings
 from health_pipeline.sources.connect import connect
-from health_pipeline.warehouse.connection import checked_url
 
 CLOCK = datetime(2024, 3, 10, 5, tzinfo=UTC)
 
@@ -125,5 +125,5 @@ def test_an_unknown_kind_of_url_is_refused_without_its_password(url: str) -> Non
         connect(url)
     assert "secret" not in str(error.value)
     with pytest.raises(SettingError, match="HEALTH_WAREHOUSE_URL must be") as error:
-        checked_url("HEALTH_WAREHOUSE_URL", url)
+        connection_uri("HEALTH_WAREHOUSE_URL", url)
     assert "secret" not in str(error.value)
