@@ -13,7 +13,7 @@ from rich.table import Table as Screen
 from health_pipeline.cli.preflight import checked_run
 from health_pipeline.days import DayRange, merged
 from health_pipeline.orchestration.instance import open_instance, report_dead_runs
-from health_pipeline.orchestration.partitions import daily_partitions
+from health_pipeline.orchestration.partitions import daily_partitions, sunday_partitions
 from health_pipeline.settings import Settings, now, read_settings
 from health_pipeline.sources.contract import SOURCE_TABLES
 from health_pipeline.systems.context import RunContext
@@ -35,7 +35,7 @@ def show_status() -> None:
         report_dead_runs(instance)
         screen = Screen("table", "newest day", "missing days", "failed days", title="Tables", title_justify="left")
         for table in TABLES.values():
-            if table.cadence == "daily":
+            if table.cadence:
                 missing, failed = _unfinished(instance, settings, table)
                 screen.add_row(table.name, str(newest_day(connection, table.name) or "none"), missing, failed)
         console.print(screen)
@@ -54,8 +54,8 @@ def show_status() -> None:
 
 
 def _unfinished(instance: dg.DagsterInstance, settings: Settings, table: Table) -> tuple[str, str]:
-    """Days without rows since the first one that has them, and days whose last run failed, as ranges."""
-    partitions = daily_partitions(settings)
+    """Partitions that are missing since the first one that is there, and those whose last run failed, as ranges."""
+    partitions = daily_partitions(settings) if table.cadence == "daily" else sunday_partitions(settings)
     keys = partitions.get_partition_keys()
     statuses = instance.get_status_by_partition(dg.AssetKey(table.name), keys, partitions) or {}
     done = {key for key, status in statuses.items() if status == AssetPartitionStatus.MATERIALIZED}
