@@ -18,6 +18,9 @@ import ibis.expr.types as ir
 from health_pipeline.errors import SettingError
 
 DAY = timedelta(days=1)
+# No zone has moved its clocks before, so days before it need no exactness of their own.
+EARLIEST_EXACT_DAY = date(1800, 1, 2)
+_SUNDAY = 7
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class DayRange:
     def shifted(self, days: int) -> DayRange:
         """The range moved by so many days, back when negative."""
         return DayRange(self.first + timedelta(days=days), self.last + timedelta(days=days))
+
+    def sundays(self) -> list[date]:
+        """The Sundays of the range, oldest first."""
+        return [day for day in self if day.isoweekday() == _SUNDAY]
 
     def chunks(self, size: int) -> Iterator[DayRange]:
         """The range cut into pieces of at most `size` days, oldest first."""
@@ -152,6 +159,11 @@ def _first_instant(zone: str, day: date) -> datetime:
         else:
             low = middle
     return high
+
+
+def sunday_of(day: date) -> date:
+    """The newest Sunday up to the day."""
+    return day - timedelta(days=day.isoweekday() % _SUNDAY)
 
 
 def merged(*ranges: DayRange) -> list[DayRange]:

@@ -73,8 +73,7 @@ def _pieces(days: DayRange, groups: tuple[str, ...]) -> Iterator[Piece]:
                 yield Piece("daily", group, part, len(part))
         if "weekly" in cadences:
             for part in days.chunks(7 * MAX_PARTITIONS_PER_RUN):
-                sundays = [day for day in part if day.isoweekday() == 7]
-                if sundays:
+                if sundays := part.sundays():
                     yield Piece("weekly", group, DayRange(sundays[0], sundays[-1]), len(sundays))
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
-from health_pipeline.days import Calendar
+from health_pipeline.days import Calendar, sunday_of
 from health_pipeline.emails.message import OutgoingMail, Sender, as_message, mail_address, message_id, sender_of
 from health_pipeline.emails.transport import MailServerError, OutcomeUnknown, Refused, Transport, transport_of
 from health_pipeline.errors import WarehouseError
@@ -68,8 +68,7 @@ class Delivery:
 
 def newest_week(calendar: Calendar, clock: datetime) -> date:
     """The newest Sunday that has begun: the only week of which mails are sent."""
-    today = calendar.day_of(clock)
-    return today - timedelta(days=today.isoweekday() % 7)
+    return sunday_of(calendar.day_of(clock))
 
 
 def deliver_emails(

@@ -33,6 +33,11 @@ def intervals(
     )
 
 
+def earlier(day: ir.IntegerValue, other: ir.IntegerValue) -> ir.IntegerValue:
+    """The earlier of two days, of which null is never."""
+    return ibis.least(day.fill_null(other), other.fill_null(day))
+
+
 def day_table(days: DayRange) -> ir.Table:
     """The days of the range: day (its index), metric_date."""
     return ibis.memtable(

@@ -13,7 +13,7 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange
-from health_pipeline.metrics.intervals import day_table
+from health_pipeline.metrics.intervals import day_table, earlier
 from health_pipeline.policy.model import OrderHealthPolicy
 
 DELIVERED = "DELIVERED"
@@ -79,13 +79,8 @@ def _customer_lives(inputs: OrderInputs, calendar: Calendar, days: DayRange) -> 
         "sales_rep_id",
         "created_day",
         active_from=ibis.greatest(both.created_day, both.tenant_created_day),
-        active_to=_earlier(both.deactivated_day, both.tenant_deactivated_day),
+        active_to=earlier(both.deactivated_day, both.tenant_deactivated_day),
     )
-
-
-def _earlier(day: ir.IntegerValue, other: ir.IntegerValue) -> ir.IntegerValue:
-    """The earlier of two days, of which null is never."""
-    return ibis.least(day.fill_null(other), other.fill_null(day))
 
 
 def _order_days(inputs: OrderInputs, calendar: Calendar, days: DayRange) -> ir.Table:
@@ -177,7 +172,7 @@ def customer_order_days(eras: ir.Table, policy: OrderHealthPolicy, days: DayRang
     first = (piece.first - days.first).days
     spans = eras.mutate(
         first=ibis.greatest(eras.from_day, eras.active_from, first),
-        end=_earlier(_earlier(eras.to_day, eras.active_to), ibis.literal(first + len(piece))),
+        end=earlier(earlier(eras.to_day, eras.active_to), ibis.literal(first + len(piece))),
     )
     spans = spans.filter(spans.first < spans.end)
     by_day = spans.mutate(day=ibis.range(spans["first"], spans.end).unnest())

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange
-from health_pipeline.metrics.intervals import counts_by_day, intervals
+from health_pipeline.metrics.intervals import counts_by_day, earlier, intervals
 from health_pipeline.metrics.tenants import tenant_days
 from health_pipeline.tables.tenant_health import USAGE_METRICS
 
@@ -95,14 +95,9 @@ def _user_intervals(users: ir.Table, events: ir.Table, calendar: Calendar, days:
     window_end = ibis.least(used.day + WINDOW_DAYS, used.next_day.fill_null(used.day + WINDOW_DAYS))
     return [
         intervals(seats, keys, "total_users", seats.created_day, seats.deactivated_day),
-        intervals(used, keys, "active_users", first, _earlier(window_end, used.deactivated_day)),
-        intervals(used, keys, "daily_active_users", first, _earlier(used.day + 1, used.deactivated_day)),
+        intervals(used, keys, "active_users", first, earlier(window_end, used.deactivated_day)),
+        intervals(used, keys, "daily_active_users", first, earlier(used.day + 1, used.deactivated_day)),
     ]
-
-
-def _earlier(day: ir.IntegerValue, other: ir.IntegerValue) -> ir.IntegerValue:
-    """The earlier of two days; a null `other` is never."""
-    return ibis.least(day, other.fill_null(day))
 
 
 def _event_intervals(events: ir.Table, calendar: Calendar, days: DayRange) -> ir.Table:

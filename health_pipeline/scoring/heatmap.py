@@ -12,7 +12,7 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from health_pipeline.days import DayRange
+from health_pipeline.days import DayRange, sunday_of
 
 DAYS = 30
 _SQUARE, _GAP, _MARGIN = 22, 5, 12  # pixels
@@ -34,7 +34,7 @@ def heatmap_png(events: Mapping[date, int], last_day: date) -> bytes:
     events: by day; a day that isn't there had none. Other days don't count.
     """
     days = month_of(last_day)
-    first_sunday = days.first - timedelta(days=days.first.isoweekday() % _DAYS_PER_WEEK)
+    first_sunday = sunday_of(days.first)
     weeks = (days.last - first_sunday).days // _DAYS_PER_WEEK + 1
     most = max((events.get(day, 0) for day in days), default=0)
     pixels = np.zeros((_size(_DAYS_PER_WEEK), _size(weeks)), dtype=np.uint8)

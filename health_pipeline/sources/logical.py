@@ -119,6 +119,12 @@ def at(column: ir.Value, instant: datetime) -> ir.Value:
     return ibis.timestamp(naive + "+00:00", timezone="UTC") if zone else ibis.timestamp(naive)
 
 
+def is_infinite(column: ir.TimestampValue) -> ir.BooleanValue:
+    """Whether a physical timestamp lies beyond what every engine holds, which counts as infinite; null where it is null."""
+    low, high = (datetime.fromisoformat(bound) for bound in (EARLIEST_INSTANT, LATEST_INSTANT))
+    return (column > at(column, high)) | (column < at(column, low))
+
+
 def _logical_value(rows: ir.Table, column: SourceColumn) -> ir.Value:
     if column.name not in rows.columns:
         return ibis.null(_ENGINE_TYPES[column.kind])

@@ -26,7 +26,7 @@ from health_pipeline.sources.contract import (
     SourceTable,
 )
 from health_pipeline.sources.faults import DUPLICATE, duplicate_keys, has_key, rank_among_duplicates, row_fault
-from health_pipeline.sources.logical import Predicate, Relation, at, logical_rows, mapped_columns
+from health_pipeline.sources.logical import Predicate, Relation, at, is_infinite, logical_rows, mapped_columns
 from health_pipeline.sources.mapping import Mapping, Place
 
 MIN_BAD_ROWS_TO_FAIL = 10
@@ -89,21 +89,19 @@ class SourceReader:
         """A predicate for the source: whether a row can only be bad, as its tenant_id is that of no good tenant."""
         found = self._find(TENANTS)
         assert found is not None
-        known = found.relation.table[found.mapped["tenant_id"]]
-        known = found.relation.table.select(tenant_id=known.cast("string")).filter(lambda t: t.tenant_id.notnull())
-        bad = {row.row_key for row in self.bad_rows.get(TENANTS.name, [])}
+        there = found.rows(["tenant_id"], lambda tenants: tenants.tenant_id.notnull())
+        is_unknown = ~rows.tenant_id.isin(there.tenant_id)
+        bad = self._ids_of_bad_tenants()
+        return is_unknown | rows.tenant_id.isin(bad) if bad else is_unknown
+
+    def _ids_of_bad_tenants(self) -> list[str]:
+        """The ids that only bad rows of `tenants` have."""
         assert self._good_tenants is not None
-        good = (
-            set(
-                self._good_tenants.filter(self._good_tenants.tenant_id.isin(sorted(filter(None, bad))))
-                .to_pyarrow()["tenant_id"]
-                .to_pylist()
-            )
-            if bad
-            else set()
-        )
-        is_unknown = ~rows.tenant_id.isin(known.tenant_id)
-        return is_unknown | rows.tenant_id.isin(sorted(filter(None, bad - good))) if bad - good else is_unknown
+        bad = sorted({row.row_key for row in self.bad_rows.get(TENANTS.name, []) if row.row_key})
+        if not bad:
+            return []
+        good = self._good_tenants.filter(self._good_tenants.tenant_id.isin(bad)).to_pyarrow()["tenant_id"].to_pylist()
+        return sorted(set(bad) - set(good))
 
     def read(
         self, table: SourceTable, columns: Sequence[str] | None = None, parts: Sequence[Predicate] = ()
@@ -117,11 +115,13 @@ class SourceReader:
         found = self._find(table)
         if found is None:
             return None
+        if table is TENANTS and self._good_tenants is not None:
+            return self._good_tenants
         if table is not TENANTS and self._good_tenants is None:
             self.read(TENANTS)
         names = [c.name for c in table.columns if columns is None or c.required or c.name in (*table.key, *columns)]
         loaded = self.connector.load(_union([found.rows(names, part) for part in parts or (None,)]))
-        if parts and not found.has_unique_key and all(name in found.mapped for name in table.key):
+        if parts and found.may_repeat_keys:
             loaded = self._with_rows_of_same_key(found, names, loaded, parts)
         good = self._set_bad_rows_apart(found, names, loaded)
         self.rows_read[table.name] = loaded.count().execute()
@@ -168,8 +168,8 @@ class SourceReader:
             return None
         mapped = mapped_columns(table, place, relation)
         has_key = all(name in mapped for name in table.key)
-        unique = has_key and self.connector.is_unique(place, [mapped[name] for name in table.key])
-        return _Found(table, relation, mapped, unique)
+        is_unique = has_key and self.connector.is_unique(place, [mapped[name] for name in table.key])
+        return _Found(table, relation, mapped, may_repeat_keys=has_key and not is_unique)
 
     def _with_rows_of_same_key(
         self, found: _Found, names: list[str], loaded: ir.Table, parts: Sequence[Predicate]
@@ -188,9 +188,8 @@ class SourceReader:
         table = found.table
         engine = self.connector.engine
         faulty = loaded.mutate(reason=row_fault(table, loaded, self._good_tenants, self.clock))
-        if found.has_unique_key or not all(name in found.mapped for name in table.key):
-            repeated = None
-        else:
+        repeated = None
+        if found.may_repeat_keys:
             fault_free = faulty.filter(faulty.reason.isnull())
             repeated = engine.create_table(_fresh("repeated"), duplicate_keys(table, fault_free), temp=True)
         is_suspect = faulty.reason.notnull()
@@ -222,10 +221,7 @@ class SourceReader:
                 listed = (column >= at(column, min(known))) & (column <= at(column, max(known)))
             else:
                 listed = column.isin([at(column, value) for value in known]) if known else ibis.literal(False)
-            beyond = (column > at(column, datetime.fromisoformat(LATEST_INSTANT))) | (
-                column < at(column, datetime.fromisoformat(EARLIEST_INSTANT))
-            )
-            return listed | beyond | column.isnull()
+            return listed | is_infinite(column) | column.isnull()
 
         again = self.connector.load(found.rows(found.table.names, same_instant))
         read = suspects.drop("reason").distinct()
@@ -257,12 +253,15 @@ class SourceReader:
 
 @dataclass(frozen=True)
 class _Found:
-    """A logical table that is there: its relation, contract column -> physical column, and whether its key is unique."""
+    """A logical table that is there: its relation, and contract column -> physical column.
+
+    may_repeat_keys: it has its key, and the source itself doesn't guarantee that the key is unique.
+    """
 
     table: SourceTable
     relation: Relation
     mapped: dict[str, str]
-    has_unique_key: bool
+    may_repeat_keys: bool
 
     def with_all_columns(self, rows: ir.Table) -> ir.Table:
         """The rows in the contract's columns; those that are not there are null."""

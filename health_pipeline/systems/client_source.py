@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from health_pipeline.days import DayRange
+from health_pipeline.days import EARLIEST_EXACT_DAY, DayRange
 from health_pipeline.metrics.client_weeks import client_weeks
 from health_pipeline.metrics.clients import (
     CLIENT,
@@ -24,11 +24,8 @@ from health_pipeline.policy.model import ClientSuccessPolicy
 from health_pipeline.sources import contract
 from health_pipeline.sources.logical import Predicate, at
 from health_pipeline.sources.reader import SourceReader
-from health_pipeline.systems.common import ReadFacts
+from health_pipeline.systems.common import ReadFacts, impossible_events
 from health_pipeline.systems.context import RunContext
-
-# No zone has moved its clocks before, so days before it need no exactness of their own.
-_EARLIEST_DAY = date(1800, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -104,22 +101,14 @@ def _event_parts(context: RunContext, days: DayRange, tenant_id: str | None, wit
     start, end = context.calendar.start(days.first), context.calendar.end(days.last)
     earliest = datetime.fromisoformat(contract.EARLIEST_INSTANT)
 
-    def of_tenant(rows: ir.Table) -> ir.BooleanValue:
-        return ibis.literal(True) if tenant_id is None else rows.tenant_id == tenant_id
-
     def wanted(rows: ir.Table) -> ir.BooleanValue:
-        first = earliest if with_history else start
         when = rows.occurred_at
-        return (when >= at(when, first)) & (when < at(when, end)) & of_tenant(rows)
+        return (when >= at(when, earliest if with_history else start)) & (when < at(when, end))
 
-    def after_clock(rows: ir.Table) -> ir.BooleanValue:
-        when = rows.occurred_at
-        return (when > at(when, context.clock)) & (when >= at(when, end)) & of_tenant(rows)
+    def of_tenant(part: Predicate) -> Predicate:
+        return part if tenant_id is None else lambda rows: part(rows) & (rows.tenant_id == tenant_id)
 
-    def undated(rows: ir.Table) -> ir.BooleanValue:
-        return (rows.occurred_at.isnull() | (rows.occurred_at < at(rows.occurred_at, earliest))) & of_tenant(rows)
-
-    return [wanted, after_clock, undated]
+    return [of_tenant(part) for part in (wanted, *impossible_events(context.clock, end))]
 
 
 def _lookback(
@@ -133,7 +122,7 @@ def _lookback(
         columns.append(feedback.submitted_at)
     found = [column.min().to_pyarrow().as_py() for column in columns]
     oldest = min((instant.date() for instant in found if instant is not None), default=days.first)
-    return max(0, (days.first - max(oldest, _EARLIEST_DAY)).days + 2)
+    return max(0, (days.first - max(oldest, EARLIEST_EXACT_DAY)).days + 2)
 
 
 def unknown_event_types(source: ClientSource, days: DayRange) -> dict[str, int]:

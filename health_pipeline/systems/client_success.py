@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from health_pipeline.days import DayRange
+from health_pipeline.days import DayRange, sunday_of
 from health_pipeline.metrics.client_alerts import (
     EPISODE_COLUMNS,
     open_alerts,
@@ -132,25 +132,15 @@ def _score_episodes(source: ClientSource, days: DayRange) -> pa.Table:
 def _scores(source: ClientSource, first: date, last: date) -> pd.DataFrame:
     """Scores of the Sundays from first to last, as score_alerts needs them: for a client whose churn_risk reaches back
     beyond `first`, with the Sundays since before its beginning."""
-    figures = source.figures(sundays(DayRange(first - WEEK, last)))
+    figures = source.figures(DayRange(first - WEEK, last).sundays())
     scores = client_success_scores(figures, source.policy)
     goes_back = scores[(scores["metric_date"] == pd.Timestamp(first)) & is_churn_risk(scores)]
     reach = longest_churn_run(source.policy)
     if goes_back.empty or reach < 2:
         return scores
     clients = ibis.memtable(goes_back[CLIENT])
-    earlier = source.figures(sundays(DayRange(first - reach * WEEK, first - 2 * WEEK)), clients)
+    earlier = source.figures(DayRange(first - reach * WEEK, first - 2 * WEEK).sundays(), clients)
     return client_success_scores(pd.concat([earlier, figures], ignore_index=True), source.policy)
-
-
-def sunday_of(day: date) -> date:
-    """The newest Sunday up to the day."""
-    return day - timedelta(days=day.isoweekday() % 7)
-
-
-def sundays(days: DayRange) -> list[date]:
-    """The Sundays of the range."""
-    return [day for day in days if day.isoweekday() == 7]
 
 
 def _batches(result: ClientDays, table: Table) -> Iterator[pa.Table]:

@@ -22,7 +22,6 @@ from health_pipeline.scoring.client_success import KEYS, WEEK, client_success_sc
 from health_pipeline.scoring.insights import client_insights, insight_row
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.client_source import ClientFacts, ClientSource, read_clients, unknown_event_types
-from health_pipeline.systems.client_success import sundays
 from health_pipeline.systems.common import tenant_named
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import client_success as tables
@@ -58,13 +57,13 @@ def run_client_weeks(
     was written but records of bad rows.
     """
     chosen = [table for table in tables.WEEKLY_TABLES if table.name in names]
-    if not sundays(weeks):
+    if not weeks.sundays():
         raise SettingError(
             f"there is no Sunday from {weeks.first} to {weeks.last}, and weekly tables have only Sundays"
         )
     with context.reading() as reader:
         tenant_id = None if tenant is None else tenant_named(reader, tenant)
-        result = compute_client_weeks(reader, context, sundays(weeks), tenant_id)
+        result = compute_client_weeks(reader, context, weeks.sundays(), tenant_id)
         with writing(context.warehouse_url, chosen) as writer:
             for table in chosen:
                 writer.replace(table, weeks, _batches(result, table), tenant_id)

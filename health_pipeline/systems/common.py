@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
+
+import ibis.expr.types as ir
 
 from health_pipeline.errors import SettingError
 from health_pipeline.sources import contract
+from health_pipeline.sources.logical import Predicate, at
 from health_pipeline.sources.reader import SourceReader
 
 ROWS_PER_BATCH = 500_000
@@ -29,6 +33,20 @@ class ReadFacts:
             unmapped_tables=[table.name for table in contract.SOURCE_TABLES.values() if not reader.is_mapped(table)],
             **more,
         )
+
+
+def impossible_events(clock: datetime, end: datetime) -> list[Predicate]:
+    """Parts of the events that can only be bad, beside those before `end`: after the run's clock, infinite, or undated."""
+
+    def after_clock(rows: ir.Table) -> ir.BooleanValue:
+        when = rows.occurred_at
+        return (when > at(when, clock)) & (when >= at(when, end))
+
+    def undated(rows: ir.Table) -> ir.BooleanValue:
+        when = rows.occurred_at
+        return when.isnull() | (when < at(when, datetime.fromisoformat(contract.EARLIEST_INSTANT)))
+
+    return [after_clock, undated]
 
 
 def tenant_named(reader: SourceReader, name: str) -> str:

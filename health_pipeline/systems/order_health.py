@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import ibis
 import ibis.expr.types as ir
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from health_pipeline.days import DAY, DayRange
+from health_pipeline.days import DAY, EARLIEST_EXACT_DAY, DayRange, sunday_of
 from health_pipeline.metrics.orders import (
     COUNTS,
     MODEL_DAYS,
@@ -39,9 +39,6 @@ from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import order_health as tables
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
 from health_pipeline.warehouse.writer import Writer, writing
-
-# No zone has moved its clocks before, so days before it need no exactness of their own.
-_EARLIEST_DAY = date(1800, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -124,13 +121,8 @@ def _read(reader: SourceReader) -> tuple[ir.Table, ir.Table | None, ir.Table | N
 def _lookback(orders: ir.Table, days: DayRange) -> int:
     """How many days before the range the first delivery lies, and the first day that the purchase model may need."""
     earliest = orders.delivered_at.min().to_pyarrow().as_py()
-    first = max(earliest.date(), _EARLIEST_DAY) - DAY if earliest else days.first
+    first = max(earliest.date(), EARLIEST_EXACT_DAY) - DAY if earliest else days.first
     return max(MODEL_DAYS, (days.first - first).days)
-
-
-def _model_date(day: date) -> date:
-    """The Sunday on or before the day."""
-    return day - timedelta(days=day.isoweekday() % 7)
 
 
 def _models(eras: ir.Table | None, context: RunContext, days: DayRange) -> pd.DataFrame:
@@ -139,7 +131,7 @@ def _models(eras: ir.Table | None, context: RunContext, days: DayRange) -> pd.Da
     table = tables.PURCHASE_MODEL_PARAMETERS
     if eras is None or not rules.is_enabled:
         return as_frame(table, pd.DataFrame({name: [] for name in table.column_names}))
-    sundays = sorted({_model_date(day) for day in days})
+    sundays = sorted({sunday_of(day) for day in days})
     model_days = ibis.memtable(
         {"model_date": sundays, "day": [(sunday - days.first).days for sunday in sundays]},
         schema={"model_date": "date", "day": "int64"},
@@ -162,7 +154,7 @@ def _rows(result: OrderHealth, context: RunContext) -> Iterator[pa.Table]:
 
 def _with_parameters(rows: ir.Table, result: OrderHealth) -> ir.Table:
     """With the parameters of the model that the row's tenant has on its day; null without one."""
-    model_dates = {day: _model_date(day) for day in result.days}
+    model_dates = {day: sunday_of(day) for day in result.days}
     model_days = ibis.memtable(
         {"metric_date": list(model_dates), "model_date": list(model_dates.values())},
         schema={"metric_date": "date", "model_date": "date"},
@@ -191,4 +183,4 @@ def _replace_models(writer: Writer, result: OrderHealth, tenant_id: str | None) 
     """Write the models instead of those that stand there for the same Sundays, of one tenant or of all."""
     table = tables.PURCHASE_MODEL_PARAMETERS
     models = as_arrow(table, validated(table, as_frame(table, result.models)))
-    writer.replace(table, DayRange(_model_date(result.days.first), result.days.last), [models], tenant_id)
+    writer.replace(table, DayRange(sunday_of(result.days.first), result.days.last), [models], tenant_id)

@@ -24,7 +24,7 @@ from health_pipeline.scoring.tenant_health import KEYS, tenant_health_scores
 from health_pipeline.sources import contract
 from health_pipeline.sources.logical import Predicate, at
 from health_pipeline.sources.reader import SourceReader
-from health_pipeline.systems.common import ROWS_PER_BATCH, ReadFacts, tenant_named
+from health_pipeline.systems.common import ROWS_PER_BATCH, ReadFacts, impossible_events, tenant_named
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import tenant_health as tables
 from health_pipeline.tables.declare import TENANT_ID, Table
@@ -179,14 +179,7 @@ def _event_parts(reader: SourceReader, context: RunContext, days: DayRange) -> l
     def uses_before(rows: ir.Table) -> ir.BooleanValue:
         return between(rows, datetime.fromisoformat(contract.EARLIEST_INSTANT), window_start) & used(rows)
 
-    def after_clock(rows: ir.Table) -> ir.BooleanValue:
-        return rows.occurred_at > at(rows.occurred_at, context.clock)
-
-    def undated(rows: ir.Table) -> ir.BooleanValue:
-        earliest = datetime.fromisoformat(contract.EARLIEST_INSTANT)
-        return rows.occurred_at.isnull() | (rows.occurred_at < at(rows.occurred_at, earliest))
-
-    parts: list[Predicate] = [on_days, in_windows, after_clock, undated]
+    parts: list[Predicate] = [on_days, in_windows, *impossible_events(context.clock, end)]
     return [*parts, uses_before] if has_features else parts
 
 
