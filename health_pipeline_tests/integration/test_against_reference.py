@@ -49,6 +49,7 @@ class Case:
     first: date
     optional: tuple[str, ...]
     length: int = 6
+    clock_days: int = 21
 
     def __str__(self) -> str:
         return f"{self.seed}-{self.kind}-{self.zone}-{len(self.optional)} tables"
@@ -59,8 +60,9 @@ class Case:
 
     @property
     def clock(self) -> datetime:
-        """Three weeks after the days: facts up to it are in the source, those after it are bad."""
-        return datetime(self.last.year, self.last.month, self.last.day, 12, tzinfo=UTC) + timedelta(days=21)
+        """Noon some days after the last day: facts up to it are in the source, those after it are bad."""
+        noon = datetime(self.last.year, self.last.month, self.last.day, 12, tzinfo=UTC)
+        return noon + timedelta(days=self.clock_days)
 
     def source(self) -> Source:
         days = (self.first, self.last)
@@ -152,6 +154,20 @@ def test_every_cell_under_another_policy(
     expected = tenant_health(case.source(), case.first, case.last, zone=case.zone, clock=case.clock, policy=rules)
     for table, rows in expected.items():
         assert differences(table_rows(warehouse, table), keyed(table, rows)) == []
+
+
+def test_an_event_after_a_clock_within_the_days_is_read_once(
+    warehouse: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    case = Case(3, "postgresql", *WEEKS[0], OPTIONAL_TABLES, clock_days=-2)
+    source = case.source()
+    start, end = quality.instant(case.clock), quality.instant(end_of(case.last, case.zone))
+    ahead = [row for row in source["events"] if row["occurred_at"] not in (None, *quality.INFINITE)]
+    assert any(start < quality.instant(row["occurred_at"]) < end for row in ahead)
+    url = load_source(case.kind, source, tmp_path, new_database)
+    facts = run(context_for(url, warehouse, case.clock, zone=case.zone), case.first, case.last).facts
+    assert facts.rows_read["events"] == len(events_read(source, case))
+    assert recorded_bad_rows(warehouse) == expected_bad_rows(source, case)
 
 
 @pytest.mark.parametrize("kind", SOURCE_KINDS)
