@@ -1,5 +1,9 @@
 """Errors that a user can act on. The command line shows them as one line; a Dagster run fails with them, unretried."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 
 class UserError(Exception):
     """Something the user has to change: the message says what was expected, what was found and what to do."""
@@ -30,4 +34,11 @@ class TooManyBadRows(UserError):
 
 
 class InvalidResult(UserError):
-    """Computed rows break their table's declaration; nothing was written."""
+    """Computed rows break their table's declaration; nothing was written.
+
+    tenants: whose rows they are, with what is wrong with the first of them; empty where a row is of no tenant.
+    """
+
+    def __init__(self, message: str, tenants: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.tenants = dict(tenants or {})

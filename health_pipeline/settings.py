@@ -32,8 +32,24 @@ class MailSettings:
 
 
 @dataclass(frozen=True)
+class AlertSettings:
+    """Whom to tell of what needs somebody. webhook: a secret URL that takes Slack's JSON, or None. mail_to: addresses.
+
+    ui_url: where people reach the Dagster UI, for the links.
+    """
+
+    webhook: str | None
+    mail_to: tuple[str, ...]
+    ui_url: str
+
+
+@dataclass(frozen=True)
 class Settings:
-    """Everything a command or a run needs to know. A URL that is None stands for the embedded server's database."""
+    """Everything a command or a run needs to know. A URL that is None stands for the embedded server's database.
+
+    restate_days: how many days before the newest each night computes again, for facts that came late.
+    feature_adoption_days: for how long every day of feature_adoption is kept; None: for ever.
+    """
 
     source_url: str | None
     source_mapping: Path | None
@@ -44,7 +60,11 @@ class Settings:
     timezone: str
     home: Path
     max_bad_share: float
+    restate_days: int
+    source_timeout_seconds: int
+    feature_adoption_days: int | None
     mail: MailSettings
+    alerts: AlertSettings
 
     @property
     def calendar(self) -> Calendar:
@@ -94,11 +114,19 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         timezone=zone,
         home=home,
         max_bad_share=_share("HEALTH_MAX_BAD_SHARE", given("HEALTH_MAX_BAD_SHARE") or "0.01"),
+        restate_days=_whole("HEALTH_RESTATE_DAYS", given("HEALTH_RESTATE_DAYS") or "3", 0, 60),
+        source_timeout_seconds=_whole("HEALTH_SOURCE_TIMEOUT", given("HEALTH_SOURCE_TIMEOUT") or "1800", 1, 86_400),
+        feature_adoption_days=_days_kept(given("HEALTH_FEATURE_ADOPTION_DAYS")),
         mail=MailSettings(
             smtp_url=given("HEALTH_SMTP_URL"),
             sender=given("HEALTH_MAIL_FROM"),
             unsubscribe=given("HEALTH_MAIL_UNSUBSCRIBE"),
             folder=home / "mail",
+        ),
+        alerts=AlertSettings(
+            webhook=_web_url("HEALTH_ALERT_WEBHOOK", given("HEALTH_ALERT_WEBHOOK")),
+            mail_to=tuple(part.strip() for part in (given("HEALTH_ALERT_MAIL") or "").split(",") if part.strip()),
+            ui_url=(_web_url("HEALTH_UI_URL", given("HEALTH_UI_URL")) or "http://127.0.0.1:3000").rstrip("/"),
         ),
     )
 
@@ -119,6 +147,27 @@ def _share(name: str, value: str) -> float:
     if not 0 <= share <= 1:
         raise SettingError(f"{name} must be a share between 0 and 1 such as 0.01, but is {value!r}")
     return share
+
+
+def _whole(name: str, value: str, least: int, most: int) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise SettingError(f"{name} must be a whole number from {least} to {most}, but is {value!r}")
+    return number
+
+
+def _days_kept(value: str | None) -> int | None:
+    return None if value is None else _whole("HEALTH_FEATURE_ADOPTION_DAYS", value, 62, 36_500)
+
+
+def _web_url(name: str, value: str | None) -> str | None:
+    """The URL, unless it is none for the web. The message leaves out the value: a webhook's is a secret."""
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise SettingError(f"{name} must be a URL that starts with https:// or http://")
+    return value
 
 
 def now() -> datetime:

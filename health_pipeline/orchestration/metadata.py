@@ -59,6 +59,10 @@ def facts_metadata(facts: ReadFacts) -> dict[str, Any]:
         "quarantined_rows": dg.MetadataValue.int(sum(facts.bad_rows.values())),
         "quarantined_rows_by_table": dg.MetadataValue.json(facts.bad_rows),
         "unmapped_tables": dg.MetadataValue.json(facts.unmapped_tables),
+        "newest_facts": dg.MetadataValue.json(
+            {name: fresh.newest_fact and fresh.newest_fact.isoformat() for name, fresh in facts.freshness.items()}
+        ),
+        "stopped_sources": dg.MetadataValue.json([name for name, fresh in facts.freshness.items() if fresh.is_stopped]),
     }
     for name in ("unknown_event_types", "untracked_features"):
         if counts := getattr(facts, name, None):

@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from health_pipeline.days import DayRange
 from health_pipeline.orchestration.partitions import daily_partitions
@@ -52,9 +53,11 @@ def _run(context: RunContext, days: DayRange, names: frozenset[str], tenant: str
 
 
 def _figures(result: TenantHealth, name: str, day: date) -> dict[str, Any]:
-    """Row counts, and risk counts with the scores."""
+    """Row counts; with the scores also risk counts, and how many tenants have no score and why."""
     figures: dict[str, Any] = {"dagster/partition_row_count": result.rows_per_day[name].get(day, 0)}
     if name == tables.TENANT_HEALTH_SCORES.name:
         counts = risk_counts(result.frames[name], day)
         figures |= {f"risk_{level.lower()}": count for level, count in counts.items()}
+        reasons = result.unscored.loc[result.unscored["metric_date"] == pd.Timestamp(day), "reason"].value_counts()
+        figures["tenants_not_scored"] = {str(reason): int(count) for reason, count in reasons.items()}
     return figures

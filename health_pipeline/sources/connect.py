@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
 from health_pipeline.errors import SettingError
 from health_pipeline.sources.reader import Connector
 
-_EXPECTED = "postgresql://…, duckdb://FILE or parquet://FOLDER"
+_EXPECTED = "postgresql://…, duckdb://FILE, parquet://FOLDER, spark://HOST:PORT or sc://HOST:PORT"
 
 
-def connect(url: str) -> Connector:
-    """A connector for the URL. Raises SettingError for an unknown kind of URL, SourceError if it can't be reached."""
+def connect(url: str, timeout_seconds: int = 1800) -> Connector:
+    """A connector for the URL; timeout_seconds: how long a server may take for one statement.
+
+    Raises SettingError for an unknown kind of URL, SourceError if it can't be reached.
+    """
     scheme, separator, rest = url.partition("://")
     match scheme if separator else "":
         case "postgresql" | "postgres":
             from health_pipeline.sources.postgres import PostgresConnector
 
-            return PostgresConnector(url)
+            return PostgresConnector(url, timeout_seconds)
         case "duckdb":
             from health_pipeline.sources.files import DuckDBConnector
 
@@ -27,6 +31,14 @@ def connect(url: str) -> Connector:
             from health_pipeline.sources.files import ParquetConnector
 
             return ParquetConnector(Path(unquote(rest)))
+        case "spark" | "sc":
+            if find_spec("pyspark") is None:
+                raise SettingError(
+                    f"HEALTH_SOURCE_URL: {scheme}:// needs Spark's client; install health-pipeline[spark]"
+                )
+            from health_pipeline.sources.spark import SparkConnector
+
+            return SparkConnector(url)
         case _:
             found = f"starts with {scheme}://" if separator else "has no scheme"
             raise SettingError(f"HEALTH_SOURCE_URL must be {_EXPECTED}, but {found}")

@@ -44,15 +44,16 @@ _UNREACHABLE = "the source can't be reached (HEALTH_SOURCE_URL): "
 
 
 class PostgresConnector:
-    """Reads with one connection and one snapshot; the session can't write."""
+    """Reads with one connection and one snapshot; the session can't write, and gives up on a statement after a while."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout_seconds: int) -> None:
         self._selects: dict[str, str] = {}
         with _source_errors():
             self._connection = dbapi.connect(connection_uri("HEALTH_SOURCE_URL", url))
             self._cursor = self._connection.cursor()
             self._cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self._cursor.execute("SET LOCAL timezone = 'UTC'")
+            self._cursor.execute(f"SET LOCAL statement_timeout = '{timeout_seconds}s'")
         self.engine = new_engine()
 
     def relation(self, place: Place) -> Relation | None:

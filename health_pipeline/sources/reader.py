@@ -18,6 +18,7 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.errors import SourceError, TooManyBadRows
+from health_pipeline.metrics.freshness import LOOKBACK, Freshness, is_silent, is_stopped
 from health_pipeline.sources.contract import (
     EARLIEST_INSTANT,
     LATEST_INSTANT,
@@ -91,17 +92,21 @@ class SourceReader:
         assert found is not None
         there = found.rows(["tenant_id"], lambda tenants: tenants.tenant_id.notnull())
         is_unknown = ~rows.tenant_id.isin(there.tenant_id)
-        bad = self._ids_of_bad_tenants()
+        bad = sorted(self.bad_tenants())
         return is_unknown | rows.tenant_id.isin(bad) if bad else is_unknown
 
-    def _ids_of_bad_tenants(self) -> list[str]:
-        """The ids that only bad rows of `tenants` have."""
+    def bad_tenants(self) -> dict[str, str]:
+        """The ids that only bad rows of `tenants` have, each with a fault of its first row."""
         assert self._good_tenants is not None
-        bad = sorted({row.row_key for row in self.bad_rows.get(TENANTS.name, []) if row.row_key})
-        if not bad:
-            return []
-        good = self._good_tenants.filter(self._good_tenants.tenant_id.isin(bad)).to_pyarrow()["tenant_id"].to_pylist()
-        return sorted(set(bad) - set(good))
+        faults: dict[str, str] = {}
+        for row in self.bad_rows.get(TENANTS.name, []):
+            if row.row_key:
+                faults.setdefault(row.row_key, row.reason)
+        if not faults:
+            return {}
+        good = self._good_tenants.filter(self._good_tenants.tenant_id.isin(sorted(faults)))
+        staying = set(good.to_pyarrow()["tenant_id"].to_pylist())
+        return {tenant_id: fault for tenant_id, fault in faults.items() if tenant_id not in staying}
 
     def read(
         self, table: SourceTable, columns: Sequence[str] | None = None, parts: Sequence[Predicate] = ()
@@ -136,6 +141,25 @@ class SourceReader:
         past = found.rows([table.creation], lambda rows: rows[table.creation] <= at(rows[table.creation], self.clock))
         newest = self.connector.load(past.agg(newest=past[table.creation].max())).to_pyarrow()["newest"][0].as_py()
         return newest if newest is None else newest.replace(tzinfo=UTC)
+
+    def freshness(self) -> dict[str, Freshness]:
+        """How fresh each table is of which rows were read."""
+        return {name: self._freshness_of(SOURCE_TABLES[name]) for name in self.rows_read}
+
+    def _freshness_of(self, table: SourceTable) -> Freshness:
+        newest = self.newest_fact(table)
+        if newest is None or not is_silent(newest, self.clock):
+            return Freshness(newest, is_stopped=False)
+        found = self._find(table)
+        assert found is not None
+
+        def before(rows: ir.Table) -> ir.BooleanValue:
+            when = rows[table.creation]
+            return (when >= at(when, newest - LOOKBACK)) & (when <= at(when, newest))
+
+        hours = found.rows([table.creation], before).select(hour=lambda rows: rows[table.creation].truncate("h"))
+        busy = self.connector.load(hours.distinct()).to_pyarrow()["hour"].to_pylist()
+        return Freshness(newest, is_stopped(newest, self.clock, [hour.replace(tzinfo=UTC) for hour in busy]))
 
     def check_share(self, max_bad_share: float) -> None:
         """Raises TooManyBadRows if any table had 10 or more bad rows and more than this share of the rows read."""

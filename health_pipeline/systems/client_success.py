@@ -34,12 +34,12 @@ from health_pipeline.scoring.client_success import (
 from health_pipeline.sources import contract
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.client_source import ClientFacts, ClientSource, read_clients, unknown_event_types
-from health_pipeline.systems.common import ROWS_PER_BATCH, tenant_named
+from health_pipeline.systems.common import ROWS_PER_BATCH, tenant_named, writing_system
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import client_success as tables
 from health_pipeline.tables.declare import Table
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
-from health_pipeline.warehouse.writer import Writer, writing
+from health_pipeline.warehouse.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def run_client_success(
     with context.reading() as reader:
         tenant_id = None if tenant is None else tenant_named(reader, tenant)
         result = compute_client_days(reader, context, days, chosen, tenant_id)
-        with writing(context.warehouse_url, [*chosen, tables.ALERT_SNAPSHOTS]) as writer:
+        written = [*chosen, tables.ALERT_SNAPSHOTS]
+        with writing_system(context, "client_days", written, days, result.facts, tenant_id) as writer:
             for table in chosen:
                 writer.replace(table, days, _batches(result, table), tenant_id)
             if tables.CLIENT_MOMENTUM_ALERTS in chosen and tenant_id is None:

@@ -22,12 +22,11 @@ from health_pipeline.scoring.client_success import KEYS, WEEK, client_success_sc
 from health_pipeline.scoring.insights import client_insights, insight_row
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.client_source import ClientFacts, ClientSource, read_clients, unknown_event_types
-from health_pipeline.systems.common import tenant_named
+from health_pipeline.systems.common import tenant_named, writing_system
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import client_success as tables
 from health_pipeline.tables.declare import Table
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
-from health_pipeline.warehouse.writer import writing
 
 _CLIENTS_PER_BATCH = 10_000  # a mail is some 15 kB
 Record = dict[str, Any]
@@ -64,7 +63,7 @@ def run_client_weeks(
     with context.reading() as reader:
         tenant_id = None if tenant is None else tenant_named(reader, tenant)
         result = compute_client_weeks(reader, context, weeks.sundays(), tenant_id)
-        with writing(context.warehouse_url, chosen) as writer:
+        with writing_system(context, "client_weeks", chosen, weeks, result.facts, tenant_id) as writer:
             for table in chosen:
                 writer.replace(table, weeks, _batches(result, table), tenant_id)
         return result

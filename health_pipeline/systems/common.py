@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
 import ibis.expr.types as ir
 
-from health_pipeline.errors import SettingError
+from health_pipeline.days import DayRange
+from health_pipeline.errors import InvalidResult, SettingError, TooManyBadRows
+from health_pipeline.metrics.freshness import Freshness
 from health_pipeline.sources import contract
 from health_pipeline.sources.logical import Predicate, at
-from health_pipeline.sources.reader import SourceReader
+from health_pipeline.sources.reader import MIN_BAD_ROWS_TO_FAIL, SourceReader
+from health_pipeline.systems.context import RunContext
+from health_pipeline.tables.declare import Table
+from health_pipeline.warehouse.writer import Writer, writing
 
 ROWS_PER_BATCH = 500_000
 
@@ -23,6 +30,7 @@ class ReadFacts:
     rows_read: dict[str, int]
     bad_rows: dict[str, int]
     unmapped_tables: list[str]
+    freshness: dict[str, Freshness]
 
     @classmethod
     def of(cls, reader: SourceReader, **more: Any) -> Self:
@@ -31,8 +39,23 @@ class ReadFacts:
             rows_read=dict(reader.rows_read),
             bad_rows={name: len(rows) for name, rows in reader.bad_rows.items()},
             unmapped_tables=[table.name for table in contract.SOURCE_TABLES.values() if not reader.is_mapped(table)],
+            freshness=reader.freshness(),
             **more,
         )
+
+
+@contextmanager
+def writing_system(
+    context: RunContext, system: str, tables: Sequence[Table], days: DayRange, facts: ReadFacts, tenant_id: str | None
+) -> Iterator[Writer]:
+    """A writer of a system's tables for the days, which records with them how fresh the source was.
+
+    A run for one tenant records nothing: the rows of the others are as old as they were.
+    """
+    with writing(context.warehouse_url, tables, days, context.run_id, context.clock) as writer:
+        yield writer
+        if tenant_id is None:
+            writer.record_freshness(system, days, facts.freshness)
 
 
 def impossible_events(clock: datetime, end: datetime) -> list[Predicate]:
@@ -47,6 +70,15 @@ def impossible_events(clock: datetime, end: datetime) -> list[Predicate]:
         return when.isnull() | (when < at(when, datetime.fromisoformat(contract.EARLIEST_INSTANT)))
 
     return [after_clock, undated]
+
+
+def check_left_out(left_out: int, tenants: int, max_bad_share: float, error: InvalidResult) -> None:
+    """Raises TooManyBadRows where more tenants had to be left out than the limit on bad rows allows."""
+    if left_out >= MIN_BAD_ROWS_TO_FAIL and left_out > max_bad_share * tenants:
+        raise TooManyBadRows(
+            f"{left_out} of {tenants} tenants have computed rows that break a rule, more than {max_bad_share:.1%};"
+            f" nothing was written: {error}"
+        ) from error
 
 
 def tenant_named(reader: SourceReader, name: str) -> str:

@@ -29,6 +29,7 @@ class RunContext:
     policy: Policy
     calendar: Calendar
     max_bad_share: float
+    source_timeout_seconds: int
 
     @classmethod
     def of(cls, settings: Settings, source_url: str, warehouse_url: str, run_id: str, clock: datetime) -> RunContext:
@@ -42,13 +43,14 @@ class RunContext:
             policy=load_policy(settings.policy),
             calendar=settings.calendar,
             max_bad_share=settings.max_bad_share,
+            source_timeout_seconds=settings.source_timeout_seconds,
         )
 
     @contextmanager
     def reading(self, *, is_recorded: bool = True) -> Iterator[SourceReader]:
         """A reader of one snapshot of the source, checked against the contract. Its bad rows are recorded at the end, also
         when the run fails over them; a mere look at the source records nothing (is_recorded False)."""
-        connector = connect(self.source_url)
+        connector = connect(self.source_url, self.source_timeout_seconds)
         reader = SourceReader(connector, self.mapping, self.clock)
         try:
             reader.check()

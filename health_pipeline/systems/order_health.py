@@ -34,11 +34,11 @@ from health_pipeline.scoring.purchase_model import (
 )
 from health_pipeline.sources import contract
 from health_pipeline.sources.reader import SourceReader
-from health_pipeline.systems.common import ROWS_PER_BATCH, ReadFacts, tenant_named
+from health_pipeline.systems.common import ROWS_PER_BATCH, ReadFacts, tenant_named, writing_system
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import order_health as tables
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
-from health_pipeline.warehouse.writer import Writer, writing
+from health_pipeline.warehouse.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def run_order_health(
         tenant_id = None if tenant is None else tenant_named(reader, tenant)
         result = compute_order_health(reader, context, days, tenant_id)
         if tables.CUSTOMER_ORDER_HEALTH.name in names:
-            with writing(context.warehouse_url, tables.ORDER_HEALTH_TABLES) as writer:
+            chosen = tables.ORDER_HEALTH_TABLES
+            with writing_system(context, tables.GROUP, chosen, days, result.facts, tenant_id) as writer:
                 writer.replace(tables.CUSTOMER_ORDER_HEALTH, days, _rows(result, context), tenant_id)
                 _replace_models(writer, result, tenant_id)
         return result

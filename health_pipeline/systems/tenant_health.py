@@ -5,8 +5,8 @@ Rule: tenant-health.md. The range gives exactly the rows of its days run one by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import cast
 
@@ -16,7 +16,9 @@ import pandas as pd
 import pyarrow as pa
 
 from health_pipeline.days import DayRange, merged
+from health_pipeline.errors import InvalidResult
 from health_pipeline.metrics.adoption import feature_adoption
+from health_pipeline.metrics.tenants import tenant_days
 from health_pipeline.metrics.usage import LOGIN, WINDOW_DAYS, UsageInputs, usage_metrics
 from health_pipeline.scoring.peer_benchmarks import peer_benchmarks
 from health_pipeline.scoring.profiles import tenant_profiles
@@ -24,13 +26,20 @@ from health_pipeline.scoring.tenant_health import KEYS, tenant_health_scores
 from health_pipeline.sources import contract
 from health_pipeline.sources.logical import Predicate, at
 from health_pipeline.sources.reader import SourceReader
-from health_pipeline.systems.common import ROWS_PER_BATCH, ReadFacts, impossible_events, tenant_named
+from health_pipeline.systems.common import (
+    ROWS_PER_BATCH,
+    ReadFacts,
+    check_left_out,
+    impossible_events,
+    tenant_named,
+    writing_system,
+)
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables import tenant_health as tables
 from health_pipeline.tables.declare import TENANT_ID, Table
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
+from health_pipeline.tables.records import UNSCORED_TENANTS
 from health_pipeline.warehouse.records import record_policy
-from health_pipeline.warehouse.writer import writing
 
 
 @dataclass(frozen=True)
@@ -46,12 +55,13 @@ class SourceFacts(ReadFacts):
 class TenantHealth:
     """The computed range. Small tables are frames; feature_adoption, the large one, stays in the engine.
 
-    rows_per_day: rows written by table and day.
+    unscored: rows of unscored_tenants. rows_per_day: rows written by table and day.
     """
 
     days: DayRange
     frames: dict[str, pd.DataFrame]
     adoption: ir.Table
+    unscored: pd.DataFrame
     facts: SourceFacts
     rows_per_day: dict[str, dict[date, int]] = field(default_factory=dict)
 
@@ -62,19 +72,39 @@ def run_tenant_health(
     """Compute the range and replace it in the named tables, all in one transaction.
 
     tenant: an id or slug; only its rows are replaced then, but for peer_benchmarks, which always are of all tenants.
-    Raises UserError for anything a user has to mend; then nothing was written but records of bad rows.
+    A tenant whose computed rows break their table's declaration is left out of everything and recorded as unscored; the rest
+    goes on. Raises UserError for anything a user has to mend; then nothing was written but records of bad rows.
     """
+    chosen = [table for table in tables.TENANT_HEALTH_TABLES if table.name in names]
     with context.reading() as reader:
-        result = compute_tenant_health(reader, context, days)
         tenant_id = None if tenant is None else tenant_named(reader, tenant)
-        chosen = [table for table in tables.TENANT_HEALTH_TABLES if table.name in names]
         record_policy(context.warehouse_url, context.policy.tenant_health, context.clock)
-        with writing(context.warehouse_url, chosen) as writer:
-            for table in chosen:
-                only = tenant_id if TENANT_ID in table.columns else None
-                counts = result.rows_per_day.setdefault(table.name, {})
-                writer.replace(table, days, _validated_rows(result, table, only, counts), only)
-        return result
+        left_out: dict[str, str] = {}
+        while True:
+            result = compute_tenant_health(reader, context, days, left_out)
+            try:
+                _write(result, context, chosen, tenant_id)
+            except InvalidResult as error:
+                if not error.tenants.keys() - left_out.keys():
+                    raise
+                left_out |= error.tenants
+                check_left_out(len(left_out), reader.rows_read[contract.TENANTS.name], context.max_bad_share, error)
+            else:
+                return result
+
+
+def _write(result: TenantHealth, context: RunContext, chosen: list[Table], tenant_id: str | None) -> None:
+    days, with_scores = result.days, tables.TENANT_HEALTH_SCORES in chosen
+    written = [*chosen, UNSCORED_TENANTS] if with_scores else chosen
+    with writing_system(context, tables.GROUP, written, days, result.facts, tenant_id) as writer:
+        for table in chosen:
+            only = tenant_id if TENANT_ID in table.columns else None
+            counts = result.rows_per_day.setdefault(table.name, {})
+            writer.replace(table, days, _validated_rows(result, table, only, counts), only)
+        if with_scores:
+            unscored = result.unscored
+            kept = unscored if tenant_id is None else unscored[unscored["tenant_id"] == tenant_id]
+            writer.replace(UNSCORED_TENANTS, days, [as_arrow(UNSCORED_TENANTS, kept)], tenant_id)
 
 
 def _validated_rows(
@@ -99,11 +129,19 @@ def _frames(result: TenantHealth, table: Table) -> Iterator[pd.DataFrame]:
         yield as_frame(table, rows.to_pyarrow())
 
 
-def compute_tenant_health(reader: SourceReader, context: RunContext, days: DayRange) -> TenantHealth:
-    """Everything of the range, from one snapshot of the source. Raises TooManyBadRows before anything is computed."""
+def compute_tenant_health(
+    reader: SourceReader, context: RunContext, days: DayRange, left_out: Mapping[str, str]
+) -> TenantHealth:
+    """Everything of the range, from one snapshot of the source. Raises TooManyBadRows before anything is computed.
+
+    left_out: tenants that are not computed, with the reason.
+    """
     policy = context.policy.tenant_health
     inputs, entitlements = _read(reader, context, days)
     reader.check_share(context.max_bad_share)
+    all_tenants = inputs.tenants
+    if left_out:
+        inputs = replace(inputs, tenants=all_tenants.filter(~all_tenants.tenant_id.isin(sorted(left_out))))
     tenants = inputs.tenants.to_pandas()
     lagged = days.shifted(-policy.trend.lag_days)
     figures, adoptions = [], []
@@ -129,6 +167,7 @@ def compute_tenant_health(reader: SourceReader, context: RunContext, days: DayRa
         days=days,
         frames={table.name: as_frame(table, frame) for table, frame in frames.items()},
         adoption=adoptions[-1],
+        unscored=_unscored(reader, context, scores, all_tenants, left_out, days),
         facts=_facts(reader, context, days, inputs),
     )
 
@@ -191,6 +230,32 @@ def _figures(usage: ir.Table, adoption: ir.Table) -> pd.DataFrame:
     merged_frame = frame.merge(adopted, on=KEYS, how="left")
     merged_frame["adopted_features"] = merged_frame["adopted_features"].fillna(0).astype("Int64")
     return merged_frame
+
+
+def _unscored(
+    reader: SourceReader,
+    context: RunContext,
+    scores: pd.DataFrame,
+    tenants: ir.Table,
+    left_out: Mapping[str, str],
+    days: DayRange,
+) -> pd.DataFrame:
+    """Rows of unscored_tenants: nothing measured, left out, or only bad rows in the source (on every day: who knows its life)."""
+    silent = scores.loc[scores["overall_score"].isna(), KEYS].assign(reason="nothing was measured")
+    of_left_out = tenant_days(tenants.filter(tenants.tenant_id.isin(sorted(left_out))), context.calendar, days).select(
+        *KEYS
+    )
+    broken = of_left_out.to_pandas().astype({"metric_date": "datetime64[us]"})
+    broken["reason"] = "a computed row breaks a rule: " + broken["tenant_id"].map(dict(left_out)).astype("str")
+    bad = pd.DataFrame(
+        [
+            {"metric_date": day, "tenant_id": tenant_id, "reason": f"its row in tenants is bad: {fault}"}
+            for tenant_id, fault in reader.bad_tenants().items()
+            for day in days
+        ],
+        columns=UNSCORED_TENANTS.column_names,
+    )
+    return as_frame(UNSCORED_TENANTS, pd.concat([silent, broken, bad], ignore_index=True))
 
 
 def _of_days(frame: pd.DataFrame, days: DayRange) -> pd.DataFrame:

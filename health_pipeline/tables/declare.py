@@ -22,7 +22,10 @@ class Type(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its type, what it says, its unit, and the values that it may hold (bounds are inclusive)."""
+    """A column: its type, what it says, its unit, and the values that it may hold (bounds are inclusive).
+
+    has_addresses: it may hold people's email addresses, which analysts don't get to see.
+    """
 
     name: str
     type: Type
@@ -32,6 +35,7 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     one_of: tuple[str, ...] | None = None
+    has_addresses: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,33 @@ class Table:
     def column_names(self) -> list[str]:
         return [column.name for column in self.columns]
 
+    @property
+    def is_by_month(self) -> bool:
+        """Whether PostgreSQL keeps its rows in a partition per month: so do the daily tables, which grow every night."""
+        return self.cadence == "daily"
+
 
 @dataclass(frozen=True)
 class View:
-    """A view: what one row is, and its columns with what they say, in order. Its SQL: warehouse/views/NAME.sql."""
+    """A view: what one row is, and its columns with what they say, in order. Its SQL: warehouse/views/NAME.sql.
+
+    for_tenants: its rows of a tenant are the same when it sees no other tenant's rows, so tenants may read it.
+    """
 
     name: str
     grain: str
     columns: tuple[tuple[str, str], ...]
     group: str
+    for_tenants: bool = False
 
 
 def text(name: str, description: str, *, nullable: bool = False, one_of: tuple[str, ...] | None = None) -> Column:
     return Column(name, Type.TEXT, description, nullable=nullable, one_of=one_of)
+
+
+def address(name: str, description: str) -> Column:
+    """A person's email address."""
+    return Column(name, Type.TEXT, description, has_addresses=True)
 
 
 def count(name: str, description: str, *, nullable: bool = False, unit: str = "count") -> Column:

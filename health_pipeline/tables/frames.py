@@ -79,8 +79,20 @@ def validated(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
             for (column, check), group in cases.groupby(["column", "check"], dropna=False)
         ]
         raise InvalidResult(
-            f"{table.name}: computed rows break the table's declaration; " + "; ".join(parts)
+            f"{table.name}: computed rows break the table's declaration; " + "; ".join(parts),
+            _broken_tenants(table, frame, cases),
         ) from error
+
+
+def _broken_tenants(table: Table, frame: pd.DataFrame, cases: pd.DataFrame) -> dict[str, str]:
+    """The tenants of the rows that broke a rule, each with the first rule that one of its rows broke."""
+    of_rows = cases[cases["index"].notna()]
+    if "tenant_id" not in frame or len(of_rows) < len(cases):
+        return {}
+    tenants = frame["tenant_id"].reindex(of_rows["index"].astype(frame.index.dtype))
+    rules = f"{table.name}: " + of_rows["column"].fillna("key").astype(str) + ": " + of_rows["check"].astype(str)
+    broken = pd.DataFrame({"tenant_id": tenants.to_numpy(), "rule": rules.to_numpy()}).dropna()
+    return dict(broken.drop_duplicates("tenant_id").itertuples(index=False, name=None))
 
 
 @cache

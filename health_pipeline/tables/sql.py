@@ -38,7 +38,8 @@ def _sql_table(table: Table, result: sa.MetaData) -> sa.Table:
     ]
     key = sa.PrimaryKeyConstraint(*table.key, name=f"{table.name}_pkey")
     indexes = [sa.Index(f"{table.name}_{'_'.join(columns)}", *columns) for columns in table.indexes]
-    return sa.Table(table.name, result, *columns, key, *indexes, comment=table.grain)
+    by = f"RANGE ({table.key[0]})" if table.is_by_month else None
+    return sa.Table(table.name, result, *columns, key, *indexes, comment=table.grain, postgresql_partition_by=by)
 
 
 def column_comment(column: Column) -> str:

@@ -39,6 +39,7 @@ TENANT_HEALTH_VIEWS = (
             ("direction", "up, down, or stable within 5 % either way. Null without change_percent."),
         ),
         GROUP,
+        for_tenants=True,
     ),
     View(
         "feature_adoption_summary",
@@ -52,6 +53,7 @@ TENANT_HEALTH_VIEWS = (
             ("adoption_rate", "100 x used / enabled. Null with none enabled."),
         ),
         GROUP,
+        for_tenants=True,
     ),
     View(
         "tenant_health_trends",
@@ -66,6 +68,7 @@ TENANT_HEALTH_VIEWS = (
             ),
         ),
         GROUP,
+        for_tenants=True,
     ),
     View(
         "latest_tenant_health",
@@ -80,6 +83,12 @@ TENANT_HEALTH_VIEWS = (
             *_score_columns(),
             ("renewal_date", "The day on which the contract renews."),
             ("days_until_renewal", "Days from metric_date to it; negative when past."),
+            ("newest_event_at", "The source's newest event when the day was computed last."),
+            ("newest_facts", "The same for each source table that it was computed from, by table."),
+            (
+                "stopped_sources",
+                "Source tables that had stopped by then: lower scores may only say that. Null: none had.",
+            ),
         ),
         GROUP,
     ),

@@ -1,45 +1,111 @@
 """Replacing ranges of days: one transaction, so readers see the old rows or the new ones, and a killed run the old.
 
-Rule: architecture.md, "Writing".
+Rule: architecture.md, "Writing". Where days have rows already, only what changed is written anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from health_pipeline.days import DayRange
+from health_pipeline.metrics.freshness import Freshness
 from health_pipeline.tables.catalogue import SCHEMA
 from health_pipeline.tables.declare import Table
 from health_pipeline.tables.frames import arrow_schema
+from health_pipeline.tables.records import SOURCE_FRESHNESS
+from health_pipeline.tables.tenant_health import TENANT_HEALTH_SCORES
 from health_pipeline.warehouse.connection import arrow_connection
+from health_pipeline.warehouse.months import make_months
+
+_STAGED = "staged"
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes within one transaction, which holds the locks of its tables."""
+    """Writes within one transaction, which holds the locks of its tables. run_id, clock: the run's."""
 
     connection: dbapi.Connection
+    run_id: str
+    clock: datetime
 
-    def replace(self, table: Table, days: DayRange, rows: Iterable[pa.Table], tenant_id: str | None = None) -> int:
-        """Delete the range's rows, of one tenant or of all, and write these instead; returns how many were written.
+    def replace(self, table: Table, days: DayRange, rows: Iterable[pa.Table], tenant_id: str | None = None) -> None:
+        """Let the table have these rows of the range, of one tenant or of all, and no others.
 
-        The table's key begins with its day.
+        The table's key begins with its day. A row that stands there already, the same in every column, isn't touched. A score
+        that changes is recorded in score_restatements.
         """
-        schema = arrow_schema(table)
-        batches = pa.RecordBatchReader.from_batches(schema, _batches(rows))
+        batches = pa.RecordBatchReader.from_batches(arrow_schema(table), _batches(rows))
+        place = _Place(table, days, tenant_id)
         with self.connection.cursor() as cursor:
-            delete = f"DELETE FROM {SCHEMA}.{table.name} WHERE {table.key[0]} BETWEEN $1 AND $2"
-            bounds: list[object] = [days.first, days.last]
-            if tenant_id is None:
-                cursor.execute(delete, bounds)
-            else:
-                cursor.execute(f"{delete} AND tenant_id = $3", [*bounds, tenant_id])
-            return int(cursor.adbc_ingest(table.name, batches, mode="append", db_schema_name=SCHEMA))
+            cursor.execute(f"SELECT EXISTS (SELECT FROM {place.table} AS old WHERE {place.of_range})", place.bounds)
+            if not cursor.fetchone()[0]:
+                cursor.adbc_ingest(table.name, batches, mode="append", db_schema_name=SCHEMA)
+                return
+            cursor.execute(f"CREATE TEMP TABLE {_STAGED} (LIKE {place.table})")
+            cursor.adbc_ingest(_STAGED, batches, mode="append", temporary=True)
+            cursor.execute(f"ANALYZE {_STAGED}")
+            if table is TENANT_HEALTH_SCORES:
+                cursor.execute(place.record_restatements, [*place.bounds, self.run_id, self.clock])
+            cursor.execute(place.delete_changed, place.bounds)
+            cursor.execute(place.insert_new, place.bounds)
+            cursor.execute(f"DROP TABLE {_STAGED}")
+
+    def record_freshness(self, system: str, days: DayRange, found: Mapping[str, Freshness]) -> None:
+        """Record how fresh the run of the system found its source, by table."""
+        record = {"run_id": self.run_id, "system": system, "first_day": days.first, "last_day": days.last}
+        rows = [
+            {
+                **record,
+                "source_table": name,
+                "newest_fact_at": fresh.newest_fact,
+                "is_stopped": fresh.is_stopped,
+                "recorded_at": self.clock,
+            }
+            for name, fresh in found.items()
+        ]
+        with self.connection.cursor() as cursor:
+            # An earlier try of the same run may have recorded it.
+            where = "WHERE run_id = $1 AND system = $2"
+            cursor.execute(f"DELETE FROM {SCHEMA}.{SOURCE_FRESHNESS.name} {where}", [self.run_id, system])
+            table = pa.Table.from_pylist(rows, arrow_schema(SOURCE_FRESHNESS))
+            cursor.adbc_ingest(SOURCE_FRESHNESS.name, table, mode="append", db_schema_name=SCHEMA)
+
+
+class _Place:
+    """Which rows of a table are replaced, as SQL in which `old` is the table and `new` what was staged."""
+
+    def __init__(self, table: Table, days: DayRange, tenant_id: str | None) -> None:
+        day, *others = table.key
+        self.table = f"{SCHEMA}.{table.name}"
+        self.bounds: list[object] = [days.first, days.last] + ([] if tenant_id is None else [tenant_id])
+        self.of_range = f"old.{day} BETWEEN $1 AND $2" + ("" if tenant_id is None else " AND old.tenant_id = $3")
+        same_key = " AND ".join(f"new.{name} = old.{name}" for name in (day, *others))
+        old, new = (", ".join(f"{side}.{name}" for name in table.column_names) for side in ("old", "new"))
+        self.delete_changed = (
+            f"DELETE FROM {self.table} AS old WHERE {self.of_range} AND NOT EXISTS (SELECT FROM {_STAGED} AS new"
+            f" WHERE {same_key} AND ROW({new}) IS NOT DISTINCT FROM ROW({old}))"
+        )
+        self.insert_new = (
+            f"INSERT INTO {self.table} SELECT * FROM {_STAGED} AS new"
+            f" WHERE NOT EXISTS (SELECT FROM {self.table} AS old WHERE {self.of_range} AND {same_key})"
+        )
+        run_id, clock = len(self.bounds) + 1, len(self.bounds) + 2
+        self.record_restatements = f"""
+            INSERT INTO {SCHEMA}.score_restatements
+                (metric_date, tenant_id, old_score, new_score, old_policy_version, new_policy_version, run_id, restated_at)
+            SELECT
+                old.metric_date, old.tenant_id, old.overall_score, new.overall_score,
+                old.policy_version, new.policy_version, CAST(${run_id} AS text), CAST(${clock} AS timestamptz)
+            FROM {self.table} AS old
+            LEFT JOIN {_STAGED} AS new ON {same_key}
+            WHERE {self.of_range} AND new.overall_score IS DISTINCT FROM old.overall_score
+        """
 
 
 def _batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
@@ -48,11 +114,12 @@ def _batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def writing(url: str, tables: Sequence[Table]) -> Iterator[Writer]:
-    """A writer whose work is committed at the end. Runs that write the same table wait for each other."""
+def writing(url: str, tables: Sequence[Table], days: DayRange, run_id: str, clock: datetime) -> Iterator[Writer]:
+    """A writer of the days whose work is committed at the end. Runs that write the same table wait for each other."""
+    make_months(url, tables, days)
     with arrow_connection(url) as connection:
         lock_tables(connection, [table.name for table in tables])
-        yield Writer(connection)
+        yield Writer(connection, run_id, clock)
 
 
 def lock_tables(connection: dbapi.Connection, names: Sequence[str]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -32,6 +34,8 @@ from health_pipeline_tests.support.databases import execute, query, value
 
 FIRST = date(2024, 3, 1)
 DAYS = DayRange(FIRST, FIRST + timedelta(days=1))
+CLOCK = datetime(2024, 3, 4, 2, tzinfo=UTC)
+TABLE_KINDS = ("r", "p")
 NEXT_DAY = FIRST + timedelta(days=2)
 
 
@@ -42,13 +46,18 @@ def differences_to_declaration(connection: sa.Connection) -> list[Any]:
         "include_schemas": True,
         "version_table_schema": SCHEMA,
         "include_name": lambda name, kind, _: name == SCHEMA if kind == "schema" else True,
+        "include_object": lambda _, name, kind, *__: kind != "table" or not re.search(r"_\d{4}_\d{2}$", name or ""),
     }
     return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata()))
 
 
-def relations(url: str, kind: str) -> set[str]:
+def relations(url: str, *kinds: str) -> set[str]:
     rows = query(
-        url, "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = %s", SCHEMA, kind
+        url,
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = ANY (%s)"
+        " AND NOT relispartition",
+        SCHEMA,
+        list(kinds),
     )
     return {row["relname"] for row in rows}
 
@@ -60,7 +69,7 @@ def applied_at(url: str) -> list[dict[str, Any]]:
 def test_migrations_give_the_declared_tables(warehouse: str) -> None:
     with sql_connection(warehouse) as connection:
         assert differences_to_declaration(connection) == []
-    assert relations(warehouse, "r") == {*TABLES, "alembic_version"}
+    assert relations(warehouse, *TABLE_KINDS) == {*TABLES, "alembic_version"}
     assert relations(warehouse, "v") == set(VIEWS)
 
 
@@ -120,7 +129,7 @@ def test_down_to_nothing_and_up_again(warehouse: str) -> None:
         for name in VIEWS:
             connection.execute(sa.text(f"DROP VIEW IF EXISTS {SCHEMA}.{name} CASCADE"))
         command.downgrade(alembic_config(connection), "base")
-    assert relations(warehouse, "r") == {"alembic_version"}
+    assert relations(warehouse, *TABLE_KINDS) == {"alembic_version"}
     migrate(warehouse)
     with sql_connection(warehouse) as connection:
         assert differences_to_declaration(connection) == []
@@ -170,25 +179,91 @@ def whole(mark: int, tenants: int = 3) -> list[tuple[date, int, int]]:
 
 
 def write(url: str, mark: int, tenants: int = 3) -> None:
-    with writing(url, [USAGE_METRICS]) as writer:
-        assert writer.replace(USAGE_METRICS, DAYS, [usage(mark, tenants)]) == 2 * tenants
+    with writing(url, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
+        writer.replace(USAGE_METRICS, DAYS, [usage(mark, tenants)])
 
 
 def test_a_range_is_replaced_and_other_days_stay(warehouse: str) -> None:
-    with writing(warehouse, [USAGE_METRICS]) as writer:
+    with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
         everything = DayRange(FIRST, NEXT_DAY)
         writer.replace(USAGE_METRICS, everything, [usage(1, 5, everything)])
     write(warehouse, 2)
     assert stored_marks(warehouse) == [*whole(2), (NEXT_DAY, 1, 5)]
 
 
+def places(url: str) -> dict[tuple[date, str], str]:
+    """Where each row lies: another place after a write means that it was written anew."""
+    rows = query(url, "SELECT metric_date, tenant_id, tableoid || ctid::text AS place FROM health.usage_metrics")
+    return {(row["metric_date"], row["tenant_id"]): row["place"] for row in rows}
+
+
+def test_rows_that_are_the_same_are_not_written_anew(warehouse: str) -> None:
+    write(warehouse, 1, 5)
+    before = places(warehouse)
+    changed = usage(1, 6).to_pandas()
+    changed.loc[(changed["tenant_id"] == "t2") & (changed["metric_date"] == DAYS.last), "api_calls"] = 9
+    changed = changed[changed["tenant_id"] != "t4"]
+    with writing(warehouse, [USAGE_METRICS], DAYS, "again", CLOCK) as writer:
+        writer.replace(USAGE_METRICS, DAYS, [as_arrow(USAGE_METRICS, as_frame(USAGE_METRICS, changed))])
+    after = places(warehouse)
+    new = {(day, "t5") for day in DAYS}
+    assert after.keys() == before.keys() - {(day, "t4") for day in DAYS} | new
+    assert {key for key in after if after[key] != before.get(key)} == new | {(DAYS.last, "t2")}
+    assert query(warehouse, "SELECT metric_date FROM health.usage_metrics WHERE api_calls = 9") == [
+        {"metric_date": DAYS.last}
+    ]
+
+
+def test_months_are_made_when_a_run_needs_them(warehouse: str) -> None:
+    across = DayRange(date(2023, 11, 29), date(2024, 2, 2))
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(write_days, warehouse, across) for _ in range(3)]:
+            done.result()
+    months = query(
+        warehouse,
+        "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relname LIKE 'usage_metrics%%' ORDER BY 1",
+    )
+    assert [row["relname"] for row in months] == [
+        f"usage_metrics_{month}" for month in ("2023_11", "2023_12", "2024_01", "2024_02")
+    ]
+    assert len(places(warehouse)) == len(across)
+    migrate(warehouse)
+    with sql_connection(warehouse) as connection:
+        assert differences_to_declaration(connection) == []
+
+
+def write_days(url: str, days: DayRange) -> None:
+    with writing(url, [USAGE_METRICS], days, "run", CLOCK) as writer:
+        writer.replace(USAGE_METRICS, days, [usage(1, 1, days)])
+
+
+def test_rows_of_before_the_months_stay(new_database: NewDatabase) -> None:
+    url = new_database()
+    with sql_connection(url) as connection:
+        connection.execute(sa.text(f"CREATE SCHEMA {SCHEMA}"))
+        command.upgrade(alembic_config(connection), "0003")
+    counts = {column.name: 7 for column in USAGE_METRICS.columns if column.name not in USAGE_METRICS.key}
+    for day in (date(2023, 12, 31), date(2024, 1, 1), date(2024, 2, 29)):
+        row = json.dumps({**counts, "metric_date": day.isoformat(), "tenant_id": "t"})
+        execute(
+            url,
+            f"INSERT INTO {SCHEMA}.usage_metrics SELECT * FROM jsonb_populate_record(NULL::{SCHEMA}.usage_metrics, '{row}')",
+        )
+    migrate(url)
+    assert stored_marks(url) == [(day, 7, 1) for day in (date(2023, 12, 31), date(2024, 1, 1), date(2024, 2, 29))]
+    with sql_connection(url) as connection:
+        assert differences_to_declaration(connection) == []
+    write(url, 1)
+    assert stored_marks(url)[-2:] == whole(1)
+
+
 def test_several_batches_and_none_are_written(warehouse: str) -> None:
-    with writing(warehouse, [USAGE_METRICS]) as writer:
+    with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
         pieces = [usage(1, days=piece) for piece in DAYS.chunks(1)]
-        assert writer.replace(USAGE_METRICS, DAYS, pieces) == 6
+        writer.replace(USAGE_METRICS, DAYS, pieces)
     assert stored_marks(warehouse) == whole(1)
-    with writing(warehouse, [USAGE_METRICS]) as writer:
-        assert writer.replace(USAGE_METRICS, DAYS, []) == 0
+    with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
+        writer.replace(USAGE_METRICS, DAYS, [])
     assert stored_marks(warehouse) == []
 
 
@@ -199,7 +274,10 @@ def test_an_error_in_the_middle_leaves_the_old_rows(warehouse: str) -> None:
         yield usage(2)
         raise RuntimeError("computed wrong")
 
-    with pytest.raises(Exception, match="computed wrong"), writing(warehouse, [USAGE_METRICS]) as writer:
+    with (
+        pytest.raises(Exception, match="computed wrong"),
+        writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer,
+    ):
         writer.replace(USAGE_METRICS, DAYS, breaking())
     assert stored_marks(warehouse) == whole(1)
 
@@ -208,7 +286,7 @@ def test_tables_of_one_run_are_committed_together(warehouse: str) -> None:
     write(warehouse, 1)
 
     def write_one_of_two() -> None:
-        with writing(warehouse, [TENANT_PROFILES, USAGE_METRICS]) as writer:
+        with writing(warehouse, [TENANT_PROFILES, USAGE_METRICS], DAYS, "run", CLOCK) as writer:
             writer.replace(USAGE_METRICS, DAYS, [usage(2)])
             raise RuntimeError("the second table failed")
 
@@ -228,7 +306,7 @@ def test_readers_see_the_old_rows_or_the_new_ones_and_a_second_writer_waits(ware
         yield usage(2, 3, DayRange(DAYS.last, DAYS.last))
 
     def write_slowly() -> None:
-        with writing(warehouse, [USAGE_METRICS]) as writer:
+        with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
             writer.replace(USAGE_METRICS, DAYS, slow())
 
     with ThreadPoolExecutor(2) as pool:
@@ -270,7 +348,7 @@ def test_many_writers_at_once_leave_one_whole_range(warehouse: str) -> None:
 def test_writers_of_tables_in_different_orders_dont_block_each_other_for_good(warehouse: str) -> None:
     def both(tables: list[Any]) -> None:
         for _ in range(10):
-            with writing(warehouse, tables) as writer:
+            with writing(warehouse, tables, DAYS, "run", CLOCK) as writer:
                 writer.replace(USAGE_METRICS, DAYS, [usage(1)])
 
     orders = [[TENANT_PROFILES, USAGE_METRICS], [USAGE_METRICS, TENANT_PROFILES]]
@@ -290,7 +368,7 @@ def test_a_killed_connection_leaves_the_old_rows(warehouse: str) -> None:
         yield usage(2)
 
     def write_until_killed() -> None:
-        with writing(warehouse, [USAGE_METRICS]) as writer:
+        with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
             writer.replace(USAGE_METRICS, DAYS, killed())
 
     with pytest.raises(dbapi.Error, match=r"(?i)terminat|closed|connection"):

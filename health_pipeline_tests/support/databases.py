@@ -9,7 +9,9 @@ from typing import Any
 import psycopg2
 from psycopg2.extras import RealDictCursor, execute_values
 
+from health_pipeline.days import DayRange
 from health_pipeline.tables.catalogue import SCHEMA, TABLES
+from health_pipeline.warehouse.months import make_months
 from health_pipeline_tests.support.compare import Rows, keyed
 
 
@@ -60,6 +62,9 @@ def value(url: str, statement: str, *parameters: Any) -> Any:
 def insert(url: str, table: str, rows: Sequence[dict[str, Any]]) -> None:
     """Add rows, all with the same columns, to a table of the warehouse."""
     names = list(rows[0])
+    if TABLES[table].is_by_month:
+        days = [row["metric_date"] for row in rows]
+        make_months(url, [TABLES[table]], DayRange(min(days), max(days)))
     with connected(url) as cursor:
         execute_values(
             cursor,
