@@ -138,7 +138,9 @@ def _source_errors(prefix: str = _UNREACHABLE) -> Iterator[None]:
         yield
     except (dbapi.Error, duckdb.Error) as error:
         # The engine takes rows in as they arrive, so it is the one to meet what goes wrong on the way.
-        raise SourceError(prefix + libpq_message(error)) from error
+        reason = libpq_message(error)
+        hint = " (HEALTH_SOURCE_TIMEOUT says how long one may take)" if "statement timeout" in reason else ""
+        raise SourceError(prefix + reason + hint) from error
 
 
 def _unreadable(place: Place) -> str:

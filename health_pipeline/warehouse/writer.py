@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
@@ -40,15 +41,15 @@ class Writer:
         The table's key begins with its day. A row that stands there already, the same in every column, isn't touched. A score
         that changes is recorded in score_restatements.
         """
-        batches = pa.RecordBatchReader.from_batches(arrow_schema(table), _batches(rows))
+        stream = _Stream(arrow_schema(table), rows)
         place = _Place(table, days, tenant_id)
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT EXISTS (SELECT FROM {place.table} AS old WHERE {place.of_range})", place.bounds)
             if not cursor.fetchone()[0]:
-                cursor.adbc_ingest(table.name, batches, mode="append", db_schema_name=SCHEMA)
+                stream.into(cursor, table.name, db_schema_name=SCHEMA)
                 return
             cursor.execute(f"CREATE TEMP TABLE {_STAGED} (LIKE {place.table})")
-            cursor.adbc_ingest(_STAGED, batches, mode="append", temporary=True)
+            stream.into(cursor, _STAGED, temporary=True)
             cursor.execute(f"ANALYZE {_STAGED}")
             if table is TENANT_HEALTH_SCORES:
                 cursor.execute(place.record_restatements, [*place.bounds, self.run_id, self.clock])
@@ -108,9 +109,31 @@ class _Place:
         """
 
 
-def _batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
-    for table in tables:
-        yield from table.to_batches()
+@dataclass
+class _Stream:
+    """Rows on their way into a table, computed while the rows before them are written."""
+
+    schema: pa.Schema
+    rows: Iterable[pa.Table]
+    error: Exception | None = None
+
+    def into(self, cursor: dbapi.Cursor, table: str, **where: Any) -> None:
+        """Add the rows to the table. Raises what computing them raised, which the driver would tell in its own words."""
+        batches = pa.RecordBatchReader.from_batches(self.schema, self._batches())
+        try:
+            cursor.adbc_ingest(table, batches, mode="append", **where)
+        except dbapi.Error:
+            if self.error is not None:
+                raise self.error from self.error.__cause__
+            raise
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for table in self.rows:
+                yield from table.to_batches()
+        except Exception as error:
+            self.error = error
+            raise
 
 
 @contextmanager
