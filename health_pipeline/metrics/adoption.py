@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
 
 import ibis
 import ibis.expr.types as ir
@@ -13,6 +15,24 @@ from health_pipeline.metrics.tenants import tenant_days
 from health_pipeline.metrics.usage import WINDOW_DAYS
 
 _KEYS = ["tenant_id", "feature_key"]
+
+
+@dataclass(frozen=True)
+class UseBase:
+    """Uses that were counted before: rows of uses_until(as_of). as_of lies WINDOW_DAYS or more before the days computed."""
+
+    as_of: date
+    rows: ir.Table
+
+    def as_daily_uses(self, days: DayRange) -> ir.Table:
+        """As uses on the base's day, which lies before every window of the days."""
+        day = (self.as_of - days.first).days
+        assert day <= -WINDOW_DAYS
+        return self.rows.select(*_KEYS, "uses", "first_used_at", "last_used_at", day=ibis.literal(day, "int64")).select(
+            *_KEYS, "day", "uses", "first_used_at", "last_used_at"
+        )
+
+
 _FIGURES = ("usage_count", "usage_count_30d", "entitlements")
 
 
@@ -23,16 +43,17 @@ def feature_adoption(
     category_of: Mapping[str, str],
     calendar: Calendar,
     days: DayRange,
+    base: UseBase | None = None,
 ) -> ir.Table:
     """Rows of feature_adoption for every day of the range; grain: metric_date, tenant active at end(D), tracked feature.
 
-    events must hold every use of a tracked feature before end(days.last). entitlements None: every feature is enabled.
+    events must hold every use of a tracked feature before end(days.last), but for those that the base counts.
+    entitlements None: every feature is enabled.
     """
-    features = ibis.memtable(
-        {"feature_key": list(category_of), "category": list(category_of.values())},
-        schema={"feature_key": "string", "category": "string"},
-    )
+    features = _features(category_of)
     daily = _daily_uses(events, features, calendar, days)
+    if base is not None:
+        daily = daily.union(base.as_daily_uses(days), distinct=False)
     pieces = [
         intervals(daily, _KEYS, "usage_count", daily.day, None, daily.uses),
         intervals(daily, _KEYS, "usage_count_30d", daily.day, daily.day + WINDOW_DAYS, daily.uses),
@@ -57,6 +78,27 @@ def feature_adoption(
         last_used_at=rows.last_used_at,
         usage_count=rows.usage_count,
         usage_count_30d=rows.usage_count_30d,
+    )
+
+
+def uses_until(
+    events: ir.Table, strays: ir.Table, category_of: Mapping[str, str], calendar: Calendar, as_of: date
+) -> ir.Table:
+    """Uses of tracked features before end(as_of); grain: tenant_id and feature_key; uses, first_used_at, last_used_at.
+
+    strays: uses of tenants that are not known yet (tenant_id, feature_key, occurred_at): they count once they are.
+    """
+    uses = events.select("tenant_id", "feature_key", "occurred_at").union(strays, distinct=False)
+    daily = _daily_uses(uses, _features(category_of), calendar, DayRange(as_of, as_of))
+    return daily.group_by(_KEYS).agg(
+        uses=daily.uses.sum(), first_used_at=daily.first_used_at.min(), last_used_at=daily.last_used_at.max()
+    )
+
+
+def _features(category_of: Mapping[str, str]) -> ir.Table:
+    return ibis.memtable(
+        {"feature_key": list(category_of), "category": list(category_of.values())},
+        schema={"feature_key": "string", "category": "string"},
     )
 
 

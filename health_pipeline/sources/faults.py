@@ -14,6 +14,7 @@ from health_pipeline.sources.contract import (
     EARLIEST_INSTANT,
     FEEDBACK,
     LATEST_INSTANT,
+    LONGEST_ID,
     ORDERS,
     TENANTS,
     Kind,
@@ -21,6 +22,7 @@ from health_pipeline.sources.contract import (
     SourceTable,
 )
 
+UNKNOWN_TENANT = "tenant_id is not among the good rows of tenants"
 DUPLICATE = "duplicated key: another row with this key was created earlier, or sorts first"
 
 
@@ -29,12 +31,10 @@ def row_fault(table: SourceTable, rows: ir.Table, good_tenants: ir.Table | None,
 
     `good_tenants` has the tenant_id of the good rows of `tenants` (not needed for that table itself).
     """
-    branches = [*_missing_values(table, rows)]
+    branches = [*_unusable_values(table, rows)]
     if table is not TENANTS:
         assert good_tenants is not None
-        branches.append(
-            (~rows.tenant_id.isin(good_tenants.tenant_id), "tenant_id is not among the good rows of tenants")
-        )
+        branches.append((~rows.tenant_id.isin(good_tenants.tenant_id), UNKNOWN_TENANT))
     creation = rows[table.creation]
     now = ibis.timestamp(clock.replace(tzinfo=None).isoformat(sep=" "))
     branches += [(rows[c.name] < creation, f"{c.name} is before {table.creation}") for c in table.with_role(Role.END)]
@@ -50,13 +50,16 @@ def row_fault(table: SourceTable, rows: ir.Table, good_tenants: ir.Table | None,
     )
 
 
-def _missing_values(table: SourceTable, rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]:
+def _unusable_values(table: SourceTable, rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]:
     branches = []
     for column in table.columns:
         if column.required and not column.nullable:
             branches.append((rows[column.name].isnull(), f"{column.name} is null"))
             if column.filled:
                 branches.append((rows[column.name] == "", f"{column.name} is empty"))
+            if column.bounded:
+                too_long = rows[column.name].length() > LONGEST_ID
+                branches.append((too_long, f"{column.name} is longer than {LONGEST_ID} characters"))
     return branches
 
 

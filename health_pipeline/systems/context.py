@@ -30,6 +30,7 @@ class RunContext:
     calendar: Calendar
     max_bad_share: float
     source_timeout_seconds: int
+    restate_days: int
 
     @classmethod
     def of(cls, settings: Settings, source_url: str, warehouse_url: str, run_id: str, clock: datetime) -> RunContext:
@@ -44,6 +45,7 @@ class RunContext:
             calendar=settings.calendar,
             max_bad_share=settings.max_bad_share,
             source_timeout_seconds=settings.source_timeout_seconds,
+            restate_days=settings.restate_days,
         )
 
     @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import cast
 
 import ibis
@@ -19,27 +19,27 @@ from health_pipeline.days import DayRange, merged
 from health_pipeline.errors import InvalidResult
 from health_pipeline.metrics.adoption import feature_adoption
 from health_pipeline.metrics.tenants import tenant_days
-from health_pipeline.metrics.usage import LOGIN, WINDOW_DAYS, UsageInputs, usage_metrics
+from health_pipeline.metrics.usage import UsageInputs, usage_metrics
 from health_pipeline.scoring.peer_benchmarks import peer_benchmarks
 from health_pipeline.scoring.profiles import tenant_profiles
 from health_pipeline.scoring.tenant_health import KEYS, tenant_health_scores
 from health_pipeline.sources import contract
-from health_pipeline.sources.logical import Predicate, at
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.common import (
     ROWS_PER_BATCH,
     ReadFacts,
     check_left_out,
-    impossible_events,
     tenant_named,
     writing_system,
 )
 from health_pipeline.systems.context import RunContext
+from health_pipeline.systems.tenant_source import counted_base, read_tenants
 from health_pipeline.tables import tenant_health as tables
 from health_pipeline.tables.declare import TENANT_ID, Table
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
-from health_pipeline.tables.records import UNSCORED_TENANTS
+from health_pipeline.tables.records import FEATURE_USE_BASE, UNSCORED_TENANTS
 from health_pipeline.warehouse.records import record_policy
+from health_pipeline.warehouse.use_base import CountedBase, store_base
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,13 @@ class SourceFacts(ReadFacts):
 class TenantHealth:
     """The computed range. Small tables are frames; feature_adoption, the large one, stays in the engine.
 
-    unscored: rows of unscored_tenants. rows_per_day: rows written by table and day.
+    use_base: what the next nights can go on from. unscored: rows of unscored_tenants. rows_per_day: rows written by table and day.
     """
 
     days: DayRange
     frames: dict[str, pd.DataFrame]
     adoption: ir.Table
+    use_base: CountedBase | None
     unscored: pd.DataFrame
     facts: SourceFacts
     rows_per_day: dict[str, dict[date, int]] = field(default_factory=dict)
@@ -95,12 +96,14 @@ def run_tenant_health(
 
 def _write(result: TenantHealth, context: RunContext, chosen: list[Table], tenant_id: str | None) -> None:
     days, with_scores = result.days, tables.TENANT_HEALTH_SCORES in chosen
-    written = [*chosen, UNSCORED_TENANTS] if with_scores else chosen
+    written = [*chosen, UNSCORED_TENANTS, FEATURE_USE_BASE]
     with writing_system(context, tables.GROUP, written, days, result.facts, tenant_id) as writer:
         for table in chosen:
             only = tenant_id if TENANT_ID in table.columns else None
             counts = result.rows_per_day.setdefault(table.name, {})
             writer.replace(table, days, _validated_rows(result, table, only, counts), only)
+        if result.use_base is not None:
+            store_base(writer.connection, result.use_base, context.run_id)
         if with_scores:
             unscored = result.unscored
             kept = unscored if tenant_id is None else unscored[unscored["tenant_id"] == tenant_id]
@@ -137,9 +140,9 @@ def compute_tenant_health(
     left_out: tenants that are not computed, with the reason.
     """
     policy = context.policy.tenant_health
-    inputs, entitlements = _read(reader, context, days)
+    source = read_tenants(reader, context, days)
     reader.check_share(context.max_bad_share)
-    all_tenants = inputs.tenants
+    inputs, all_tenants = source.inputs, source.inputs.tenants
     if left_out:
         inputs = replace(inputs, tenants=all_tenants.filter(~all_tenants.tenant_id.isin(sorted(left_out))))
     tenants = inputs.tenants.to_pandas()
@@ -148,7 +151,15 @@ def compute_tenant_health(
     for piece in merged(lagged, days):
         adoption = reader.connector.engine.create_table(
             ibis.util.gen_name("adoption"),
-            feature_adoption(inputs.tenants, inputs.events, entitlements, policy.category_of, context.calendar, piece),
+            feature_adoption(
+                inputs.tenants,
+                inputs.events,
+                source.entitlements,
+                policy.category_of,
+                context.calendar,
+                piece,
+                source.base,
+            ),
             temp=True,
         )
         adoptions.append(adoption)
@@ -167,59 +178,10 @@ def compute_tenant_health(
         days=days,
         frames={table.name: as_frame(table, frame) for table, frame in frames.items()},
         adoption=adoptions[-1],
+        use_base=counted_base(source, reader, context, days),
         unscored=_unscored(reader, context, scores, all_tenants, left_out, days),
         facts=_facts(reader, context, days, inputs),
     )
-
-
-def _read(reader: SourceReader, context: RunContext, days: DayRange) -> tuple[UsageInputs, ir.Table | None]:
-    tenants = reader.read(contract.TENANTS)
-    users = reader.read(contract.USERS, columns=["deactivated_at"])
-    events = reader.read(contract.EVENTS, columns=["feature_key"], parts=_event_parts(reader, context, days))
-    # These tables are required, and the reader's check has seen them.
-    assert tenants is not None
-    assert users is not None
-    assert events is not None
-    inputs = UsageInputs(
-        tenants=tenants,
-        users=users,
-        events=events,
-        cases=reader.read(contract.CASES),
-        campaigns=reader.read(contract.CAMPAIGNS),
-        campaign_assignments=reader.read(contract.CAMPAIGN_ASSIGNMENTS),
-        support_tickets=reader.read(contract.SUPPORT_TICKETS),
-    )
-    return inputs, reader.read(contract.FEATURE_ENTITLEMENTS)
-
-
-def _event_parts(reader: SourceReader, context: RunContext, days: DayRange) -> list[Predicate]:
-    """Which events a run reads: all of the range's days; of the windows before them the logins, the uses of features and
-    what can only be bad; before that every use of a feature; and whatever has no instant, or an impossible one."""
-    lag = context.policy.tenant_health.trend.lag_days
-    start, end = context.calendar.start(days.first), context.calendar.end(days.last)
-    window_start = context.calendar.end(days.first - timedelta(days=lag + WINDOW_DAYS))
-    has_features = reader.has_column(contract.EVENTS, "feature_key")
-
-    def used(rows: ir.Table) -> ir.BooleanValue:
-        return rows.feature_key.notnull() & (rows.feature_key != "") if has_features else ibis.literal(False)
-
-    def between(rows: ir.Table, first: datetime, last: datetime) -> ir.BooleanValue:
-        return (rows.occurred_at >= at(rows.occurred_at, first)) & (rows.occurred_at < at(rows.occurred_at, last))
-
-    def on_days(rows: ir.Table) -> ir.BooleanValue:
-        return between(rows, start, end)
-
-    def in_windows(rows: ir.Table) -> ir.BooleanValue:
-        ids = (rows.tenant_id, rows.user_id, rows.event_type)
-        lacking = ibis.or_(*(value.isnull() | (value == "") for value in ids))
-        stray = lacking | reader.of_no_good_tenant(rows)
-        return between(rows, window_start, start) & ((rows.event_type == LOGIN) | used(rows) | stray)
-
-    def uses_before(rows: ir.Table) -> ir.BooleanValue:
-        return between(rows, datetime.fromisoformat(contract.EARLIEST_INSTANT), window_start) & used(rows)
-
-    parts: list[Predicate] = [on_days, in_windows, *impossible_events(context.clock, end)]
-    return [*parts, uses_before] if has_features else parts
 
 
 def _figures(usage: ir.Table, adoption: ir.Table) -> pd.DataFrame:

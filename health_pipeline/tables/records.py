@@ -117,6 +117,35 @@ UNSCORED_TENANTS = Table(
     GROUP,
 )
 
+FEATURE_USE_BASE = Table(
+    "feature_use_base",
+    "All uses of a feature by a tenant before the end of a day, which nights go on from instead of reading them again.",
+    ("tenant_id", "feature_key"),
+    (
+        TENANT_ID,
+        text("feature_key", "The tracked feature."),
+        count("uses", "All uses before end(as_of), entitled or not.", unit="events"),
+        instant("first_used_at", "The first of them."),
+        instant("last_used_at", "The last of them."),
+    ),
+    GROUP,
+)
+
+FEATURE_USE_BASES = Table(
+    "feature_use_bases",
+    "What feature_use_base was made from; at most one row.",
+    ("fingerprint",),
+    (
+        text(
+            "fingerprint", "Hash of source, mapping, zone, tracked features and code: with another one it is of no use."
+        ),
+        day("as_of", "The day at whose end the uses were counted."),
+        instant("computed_at", "The clock of the run that counted them, from the whole history."),
+        _RUN_ID,
+    ),
+    GROUP,
+)
+
 NOTIFICATION_KINDS = ("failed_run", "stopped_source", "high_risk")
 NOTIFICATION_CHANNELS = ("webhook", "mail")
 NOTIFICATION_STATUSES = ("reserved", "sent", "refused")
@@ -166,6 +195,8 @@ RECORD_TABLES = (
     SCORE_RESTATEMENTS,
     SOURCE_FRESHNESS,
     UNSCORED_TENANTS,
+    FEATURE_USE_BASE,
+    FEATURE_USE_BASES,
     NOTIFICATIONS,
     ROLE_DEFINITIONS,
 )

@@ -106,6 +106,8 @@ class _Place:
             FROM {self.table} AS old
             LEFT JOIN {_STAGED} AS new ON {same_key}
             WHERE {self.of_range} AND new.overall_score IS DISTINCT FROM old.overall_score
+            ON CONFLICT (metric_date, tenant_id, restated_at) DO UPDATE
+            SET new_score = excluded.new_score, new_policy_version = excluded.new_policy_version, run_id = excluded.run_id
         """
 
 
@@ -149,5 +151,10 @@ def lock_tables(connection: dbapi.Connection, names: Sequence[str]) -> None:
     """Advisory locks until the end of the transaction, always in one order so that runs can't block each other for good."""
     with connection.cursor() as cursor:
         for name in sorted(names):
-            cursor.execute(f"SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}'), hashtext('{name}'))")
+            cursor.execute(lock_statement(name))
             cursor.fetchall()
+
+
+def lock_statement(name: str) -> str:
+    """The statement that takes a table's advisory lock until the end of the transaction."""
+    return f"SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}'), hashtext('{name}'))"
