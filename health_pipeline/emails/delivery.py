@@ -7,8 +7,7 @@ failed (for good) or deferred (for now: the next delivery of the same week tries
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -17,9 +16,8 @@ import sqlalchemy as sa
 from health_pipeline.days import Calendar, sunday_of
 from health_pipeline.emails.message import OutgoingMail, Sender, as_message, mail_address, message_id, sender_of
 from health_pipeline.emails.transport import MailServerError, OutcomeUnknown, Refused, Transport, transport_of
-from health_pipeline.errors import WarehouseError
-from health_pipeline.postgres_urls import connection_uri
 from health_pipeline.settings import MailSettings
+from health_pipeline.warehouse.connection import committing_connection
 
 _WAITING = sa.text("""
 SELECT outbox.client_id
@@ -86,7 +84,7 @@ def deliver_emails(
     week = newest_week(calendar, clock)
     sender, transport = sender_of(mail), transport_of(mail)
     sent = 0
-    with _committing_connection(warehouse_url) as connection:
+    with committing_connection(warehouse_url) as connection:
         waiting = connection.scalars(_WAITING, {"week": week}).all()
         try:
             for done, client_id in enumerate(waiting, start=1):
@@ -100,22 +98,6 @@ def deliver_emails(
     return Delivery(week, sent, statuses, left)
 
 
-@contextmanager
-def _committing_connection(url: str) -> Iterator[sa.Connection]:
-    """A connection that commits every statement at once. Raises WarehouseError if the server can't be reached."""
-    checked = connection_uri("HEALTH_WAREHOUSE_URL", url)
-    engine = sa.create_engine(checked, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
-    try:
-        connection = engine.connect()
-    except sa.exc.OperationalError as error:
-        reason = " ".join(str(error.orig).split())
-        raise WarehouseError(f"the warehouse can't be reached (HEALTH_WAREHOUSE_URL): {reason}") from error
-    with connection:
-        # A reservation that a crash of the database could lose would let a mail go out twice.
-        connection.execute(sa.text("SET synchronous_commit = on"))
-        yield connection
-
-
 def _deliver_one(connection: sa.Connection, transport: Transport, sender: Sender, week: date, client_id: str) -> bool:
     """Reserve, send, confirm; whether it was sent."""
     transport.open()
@@ -126,7 +108,7 @@ def _deliver_one(connection: sa.Connection, transport: Transport, sender: Sender
         _settle(connection, week, client_id, "failed", "the email is no address that a mail can be sent to")
         return False
     try:
-        transport.send(as_message(mail, sender, datetime.now(UTC)), sender.address, mail.recipient)
+        transport.send(as_message(mail, sender, datetime.now(UTC)), sender.address, [mail.recipient])
     except Refused as error:
         _settle(connection, week, client_id, "failed" if error.for_good else "deferred", str(error))
         return False

@@ -5,7 +5,6 @@ Rule: client-success.md, `client_success_emails`. Everything that comes from the
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
+from health_pipeline.plain_text import one_line
 from health_pipeline.policy.model import WeeklyMail
 from health_pipeline.scoring.insight_texts import counted, spoken_date
 from health_pipeline.scoring.insights import Figures, Insight
@@ -97,15 +97,8 @@ def weekly_letter(
 
 
 def shown_name(name: str | None) -> str:
-    """A name on one line: without control characters and the marks that turn the writing direction, cut when overlong."""
-    kept = (" " if char.isspace() else char for char in name or "" if char.isspace() or not _is_control(char))
-    words = " ".join("".join(kept).split())
-    return words if len(words) <= _LONGEST_NAME else words[: _LONGEST_NAME - 1].rstrip() + "…"
-
-
-def _is_control(char: str) -> bool:
-    direction = unicodedata.bidirectional(char) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-    return direction or unicodedata.category(char) in {"Cc", "Cs"}
+    """A name on one line, cut when overlong."""
+    return one_line(name or "", _LONGEST_NAME)
 
 
 def _change(scores: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from email.errors import MessageError
@@ -52,9 +53,7 @@ class Sender:
 def sender_of(mail: MailSettings) -> Sender:
     """Raises SettingError where HEALTH_MAIL_FROM is missing or no address, or HEALTH_MAIL_UNSUBSCRIBE is no URL."""
     if mail.sender is None and mail.smtp_url is not None:
-        raise SettingError(
-            "HEALTH_MAIL_FROM must be set where HEALTH_SMTP_URL is: the address that the weekly mails come from"
-        )
+        raise SettingError("HEALTH_MAIL_FROM must be set where HEALTH_SMTP_URL is: the address that mails come from")
     found = _SENDER.fullmatch(mail.sender or _FOLDER_SENDER)
     address = mail_address(found["named"] or found["bare"]) if found else None
     if found is None or address is None:
@@ -95,18 +94,26 @@ def message_id(week: date, client_id: str, sender: Sender) -> str:
 
 def as_message(mail: OutgoingMail, sender: Sender, sent_at: datetime) -> EmailMessage:
     """The message: plain text with HTML as its alternative, in lines and bytes that every mail server passes on."""
-    policy = SMTP if mail.recipient.isascii() and sender.address.isascii() else SMTPUTF8
-    message = EmailMessage(policy=policy.clone(cte_type="7bit"))
-    message["From"] = _header_address(sender.address, sender.name)
-    message["To"] = _header_address(mail.recipient)
-    message["Subject"] = mail.subject
-    message["Date"] = format_datetime(sent_at)
-    message["Message-ID"] = mail.message_id
+    message = plain_message(sender, [mail.recipient], mail.subject, mail.plain_text, mail.message_id, sent_at)
     unsubscribe = sender.unsubscribe.replace("{client_id}", quote(mail.client_id, safe=""))
     message["List-Unsubscribe"] = f"<{unsubscribe}>"
     if unsubscribe.startswith("https://"):
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(mail.plain_text)
     message.add_alternative(mail.html, subtype="html")
+    return message
+
+
+def plain_message(
+    sender: Sender, recipients: Sequence[str], subject: str, text: str, identity: str, sent_at: datetime
+) -> EmailMessage:
+    """A message of plain text. recipients: checked addresses. identity: its Message-ID."""
+    is_ascii = sender.address.isascii() and all(recipient.isascii() for recipient in recipients)
+    message = EmailMessage(policy=(SMTP if is_ascii else SMTPUTF8).clone(cte_type="7bit"))
+    message["From"] = _header_address(sender.address, sender.name)
+    message["To"] = [_header_address(recipient) for recipient in recipients]
+    message["Subject"] = subject
+    message["Date"] = format_datetime(sent_at)
+    message["Message-ID"] = identity
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text)
     return message

@@ -6,6 +6,7 @@ import contextlib
 import os
 import smtplib
 import ssl
+from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Protocol
@@ -38,22 +39,25 @@ class Transport(Protocol):
     def open(self) -> None:
         """Get ready for the next mail. Raises MailServerError."""
 
-    def send(self, message: EmailMessage, sender: str, recipient: str) -> None:
-        """Returns when the mail was taken. Raises Refused, OutcomeUnknown or MailServerError."""
+    def send(self, message: EmailMessage, sender: str, recipients: Sequence[str]) -> list[str]:
+        """Returns when the mail was taken for a recipient at least, with what was said of those it was refused for.
+
+        Raises Refused, OutcomeUnknown or MailServerError.
+        """
 
     def close(self) -> None: ...
 
 
-def transport_of(mail: MailSettings) -> Transport:
-    """Raises SettingError for a URL that can't be used."""
-    return FolderTransport(mail.folder) if mail.smtp_url is None else SmtpTransport(mail.smtp_url)
+def transport_of(mail: MailSettings, timeout_seconds: float = _TIMEOUT_SECONDS) -> Transport:
+    """timeout_seconds: how long to wait for each answer of a mail server. Raises SettingError for a URL that can't be used."""
+    return FolderTransport(mail.folder) if mail.smtp_url is None else SmtpTransport(mail.smtp_url, timeout_seconds)
 
 
 class SmtpTransport:
     """One connection that is used for mail after mail. URL: smtp://[USER:PASSWORD@]HOST[:PORT], or smtps:// for TLS from
     the start; smtp:// turns to TLS where the server offers it, and passwords are only ever sent through TLS."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -66,19 +70,20 @@ class SmtpTransport:
         self._implicit_tls = parts.scheme == "smtps"
         self._port = port or (465 if self._implicit_tls else 25)
         self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
+        self._timeout = timeout_seconds
         self._server: smtplib.SMTP | None = None
 
     def open(self) -> None:
         self._connected()
 
-    def send(self, message: EmailMessage, sender: str, recipient: str) -> None:
+    def send(self, message: EmailMessage, sender: str, recipients: Sequence[str]) -> list[str]:
         try:
-            server = self._addressed(sender, recipient)
+            server, refusals = self._addressed(sender, recipients)
         except smtplib.SMTPServerDisconnected:
             # An idle connection that the server had closed: nothing has been sent yet, so one more try is safe.
             self.close()
             try:
-                server = self._addressed(sender, recipient)
+                server, refusals = self._addressed(sender, recipients)
             except (smtplib.SMTPServerDisconnected, OSError) as error:
                 raise Refused(f"the mail server closed the connection: {error}", for_good=False) from error
         try:
@@ -88,6 +93,7 @@ class SmtpTransport:
         except (smtplib.SMTPServerDisconnected, OSError) as error:
             self.close()
             raise OutcomeUnknown(str(error)) from error
+        return refusals
 
     def close(self) -> None:
         server, self._server = self._server, None
@@ -95,28 +101,29 @@ class SmtpTransport:
             with contextlib.suppress(smtplib.SMTPException, OSError):
                 server.quit()
 
-    def _addressed(self, sender: str, recipient: str) -> smtplib.SMTP:
-        """The server, told from whom and to whom the next mail is."""
+    def _addressed(self, sender: str, recipients: Sequence[str]) -> tuple[smtplib.SMTP, list[str]]:
+        """The server, told from whom and to whom the next mail is, and what it said of recipients that it refused."""
         server = self._connected()
         options = []
-        if not (sender.isascii() and recipient.isascii()):
+        if not (sender.isascii() and all(recipient.isascii() for recipient in recipients)):
             if not server.has_extn("smtputf8"):
                 raise Refused("the mail server takes no address with characters beyond ASCII", for_good=True)
             options.append("SMTPUTF8")
         self._check(*server.mail(sender, options))
-        self._check(*server.rcpt(recipient))
-        return server
+        refused = [reply for reply in map(server.rcpt, recipients) if not 200 <= reply[0] < 300]
+        if len(refused) == len(recipients):
+            self._check(*refused[0])
+        return server, [_words(*reply) for reply in refused]
 
     def _check(self, code: int, reply: bytes | str) -> None:
         if 200 <= code < 300:
             return
-        text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
         if code == _SHUTTING_DOWN or self._server is None:
             self.close()
         else:
             with contextlib.suppress(smtplib.SMTPServerDisconnected):
                 self._server.rset()
-        raise Refused(f"{code} {' '.join(text.split())}", for_good=500 <= code < 600)
+        raise Refused(_words(code, reply), for_good=500 <= code < 600)
 
     def _connected(self) -> smtplib.SMTP:
         if self._server is None:
@@ -129,9 +136,9 @@ class SmtpTransport:
     def _connect(self) -> smtplib.SMTP:
         tls = ssl.create_default_context()
         if self._implicit_tls:
-            server: smtplib.SMTP = smtplib.SMTP_SSL(self._host, self._port, timeout=_TIMEOUT_SECONDS, context=tls)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(self._host, self._port, timeout=self._timeout, context=tls)
         else:
-            server = smtplib.SMTP(self._host, self._port, timeout=_TIMEOUT_SECONDS)
+            server = smtplib.SMTP(self._host, self._port, timeout=self._timeout)
         try:
             server.ehlo_or_helo_if_needed()
             encrypted = self._implicit_tls
@@ -149,6 +156,11 @@ class SmtpTransport:
         return server
 
 
+def _words(code: int, reply: bytes | str) -> str:
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+    return f"{code} {' '.join(text.split())}"
+
+
 class FolderTransport:
     """A folder with an .eml file per mail, named by its Message-ID; a mail program opens them."""
 
@@ -161,7 +173,7 @@ class FolderTransport:
         except OSError as error:
             raise MailServerError(f"the folder {self._folder} for mails can't be made: {error.strerror}") from error
 
-    def send(self, message: EmailMessage, sender: str, recipient: str) -> None:  # noqa: ARG002 - both are in its headers
+    def send(self, message: EmailMessage, sender: str, recipients: Sequence[str]) -> list[str]:  # noqa: ARG002 - both are in its headers
         name = message["Message-ID"].strip("<>").partition("@")[0]
         file, unfinished = self._folder / f"{name}.eml", self._folder / f"{name}.part"
         try:
@@ -169,6 +181,7 @@ class FolderTransport:
             os.replace(unfinished, file)
         except OSError as error:
             raise MailServerError(f"{file} can't be written: {error.strerror}") from error
+        return []
 
     def close(self) -> None:
         return

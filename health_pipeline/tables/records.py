@@ -160,11 +160,11 @@ NOTIFICATIONS = Table(
         text("kind", "What happened.", one_of=NOTIFICATION_KINDS),
         text("tenant_id", "The tenant of high_risk.", nullable=True),
         instant("since", "Since when it is so."),
-        text("message", "What was said."),
+        text("message", "What was said of it."),
         text(
             "status",
             "reserved: begun and not confirmed, so the outcome is unknown and it is never sent again; sent; refused: not"
-            " delivered, the next look tries again.",
+            " delivered, tried again after a wait that doubles, while it is so.",
             one_of=NOTIFICATION_STATUSES,
         ),
         count("attempts", "How often it was tried."),

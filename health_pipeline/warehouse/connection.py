@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from adbc_driver_postgresql import dbapi
@@ -20,15 +21,27 @@ def sql_connection(url: str, setting: str = _WAREHOUSE[0], what: str = _WAREHOUS
 
     setting, what: the setting that gave the URL and what it is of, for the message.
     """
+    with _connected(url, setting, what) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def committing_connection(url: str) -> Iterator[sa.Connection]:
+    """A connection to the warehouse that commits every statement at once, and for good: a reservation that a crash of the
+    database could lose would let a mail go out twice. Raises WarehouseError if the server can't be reached."""
+    with _connected(url, *_WAREHOUSE, isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("SET synchronous_commit = on"))
+        yield connection
+
+
+def _connected(url: str, setting: str, what: str, **options: Any) -> sa.Connection:
     # Without a pool: commands are short, and nothing is left open on the server.
-    engine = sa.create_engine(connection_uri(setting, url), poolclass=sa.NullPool)
+    engine = sa.create_engine(connection_uri(setting, url), poolclass=sa.NullPool, **options)
     try:
-        connection = engine.connect()
+        return engine.connect()
     except sa.exc.OperationalError as error:
         reason = " ".join(str(error.orig).split())
         raise WarehouseError(f"{what} can't be reached ({setting}): {reason}") from error
-    with connection, connection.begin():
-        yield connection
 
 
 @contextmanager

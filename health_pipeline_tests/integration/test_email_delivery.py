@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from email import message_from_bytes, message_from_string
-from email.message import EmailMessage
+from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from health_pipeline.days import Calendar
 from health_pipeline.emails.delivery import Delivery, deliver_emails
@@ -30,67 +24,18 @@ from health_pipeline.settings import MailSettings
 from health_pipeline.warehouse.actions import record_reaction
 from health_pipeline.warehouse.connection import sql_connection
 from health_pipeline_tests.support.databases import execute, insert, query, value
+from health_pipeline_tests.support.mail_server import HANG_UP, MailServer, running_mail_server
 
 WEEK = date(2024, 3, 3)
 CLOCK = datetime(2024, 3, 5, tzinfo=UTC)
-HANG_UP = "hang up"
 SENDER = "Acme News <news@acme.example>"
-
-
-def hang_up(server: SMTP) -> None:
-    """Close the connection without a word."""
-    cast(asyncio.Transport, server.transport).abort()
-
-
-class MailServer:
-    """Takes mails and keeps them; `answer` may refuse one (a reply), and is told at which command it is asked."""
-
-    def __init__(self) -> None:
-        self.received: list[EmailMessage] = []
-        self.answer: Callable[[str, str], str | None] = lambda command, address: None
-
-    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        envelope.mail_from = address
-        reply = self.answer("MAIL", address) or "250 OK"
-        if reply == HANG_UP:
-            hang_up(server)
-        return reply
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        envelope.rcpt_tos.append(address)
-        return self.answer("RCPT", address) or "250 OK"
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        refusal = self.answer("DATA", envelope.rcpt_tos[0])
-        if refusal == HANG_UP:
-            hang_up(server)
-        if refusal is None:
-            message = message_from_string(cast(bytes, envelope.content).decode(), policy=default)
-            assert [address.addr_spec for address in message["To"].addresses] == envelope.rcpt_tos
-            self.received.append(message)
-            self.answer("TAKEN", envelope.rcpt_tos[0])
-        return refusal or "250 OK"
-
-    @property
-    def copies(self) -> Counter[str]:
-        """How often each address was sent to."""
-        return Counter(str(message["To"]) for message in self.received)
 
 
 @pytest.fixture
 def mail_server() -> Iterator[tuple[MailServer, MailSettings]]:
     """A running mail server, and the settings to send by it."""
-    handler = MailServer()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    controller = Controller(handler, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True)
-    controller.start()
-    yield handler, MailSettings(f"smtp://127.0.0.1:{port}", SENDER, None, Path("unused"))
-    controller.stop()
+    with running_mail_server() as (handler, url):
+        yield handler, MailSettings(url, SENDER, None, Path("unused"))
 
 
 def fill(url: str, count: int, week: date = WEEK, **values: Any) -> None:

@@ -17,12 +17,12 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False, comment="What happened."),
         sa.Column("tenant_id", sa.Text(), nullable=True, comment="The tenant of high_risk."),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False, comment="Since when it is so. [UTC]"),
-        sa.Column("message", sa.Text(), nullable=False, comment="What was said."),
+        sa.Column("message", sa.Text(), nullable=False, comment="What was said of it."),
         sa.Column(
             "status",
             sa.Text(),
             nullable=False,
-            comment="reserved: begun and not confirmed, so the outcome is unknown and it is never sent again; sent; refused: not delivered, the next look tries again.",
+            comment="reserved: begun and not confirmed, so the outcome is unknown and it is never sent again; sent; refused: not delivered, tried again after a wait that doubles, while it is so.",
         ),
         sa.Column("attempts", sa.BigInteger(), nullable=False, comment="How often it was tried. [count]"),
         sa.Column(
