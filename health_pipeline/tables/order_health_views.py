@@ -33,6 +33,7 @@ ORDER_HEALTH_VIEWS = (
             ("reactivated", "Customers whose order on this day ended a dormancy."),
         ),
         GROUP,
+        for_tenants=True,
     ),
     View(
         "customers_due_to_order",
@@ -62,6 +63,7 @@ ORDER_HEALTH_VIEWS = (
             ("to_status", "The status from then on. Null: a prospect, after a change of the source."),
         ),
         GROUP,
+        for_tenants=True,
     ),
     View(
         "dormancy_episodes",
@@ -81,5 +83,6 @@ ORDER_HEALTH_VIEWS = (
             ),
         ),
         GROUP,
+        for_tenants=True,
     ),
 )

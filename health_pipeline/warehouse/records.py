@@ -30,14 +30,13 @@ def record_bad_rows(url: str, rows: Sequence[BadRow], run_id: str, recorded_at: 
     """Keep one record per bad row, in a transaction of its own: a run that fails over them still leaves them behind."""
     if not rows:
         return
-    # PostgreSQL's texts can't hold U+0000; the replacement character keeps the rest of the row.
     met = pa.table(
         {
             "quarantine_id": [row.quarantine_id for row in rows],
             "source_table": [row.source_table for row in rows],
-            "row_key": pa.array([row.row_key and row.row_key.replace("\0", "\ufffd") for row in rows], pa.string()),
+            "row_key": pa.array([row.row_key for row in rows], pa.string()),
             "reason": [row.reason for row in rows],
-            "row": [row.row.replace("\\u0000", "\\ufffd") for row in rows],
+            "row": [row.row for row in rows],
             "recorded_at": pa.array([recorded_at] * len(rows), pa.timestamp("us", "UTC")),
             "run_id": [run_id] * len(rows),
         }

@@ -8,7 +8,7 @@ WITH status AS (
         lag(metric_date) OVER customer_days AS previous_date,
         lag(risk_status) OVER customer_days AS previous_status
     FROM health.customer_order_health
-    WINDOW customer_days AS (PARTITION BY customer_id ORDER BY metric_date)
+    WINDOW customer_days AS (PARTITION BY tenant_id, customer_id ORDER BY metric_date)
 )
 SELECT
     metric_date AS transition_date,

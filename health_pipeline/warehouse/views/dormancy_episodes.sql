@@ -13,13 +13,14 @@ WITH episode AS (
 ),
 stretch AS (
     SELECT
+        tenant_id,
         customer_id,
         reactivated_date,
         (array_agg(recent_average_revenue ORDER BY metric_date DESC) FILTER (WHERE risk_status <> 'DORMANT'))[1]
             AS revenue
     FROM health.customer_order_health
     WHERE reactivated_date IS NOT NULL
-    GROUP BY customer_id, reactivated_date
+    GROUP BY tenant_id, customer_id, reactivated_date
 )
 SELECT
     episode.tenant_id,
@@ -31,7 +32,11 @@ SELECT
     episode.revenue_before,
     (array_agg(stretch.revenue ORDER BY stretch.reactivated_date))[1] AS revenue_after
 FROM episode
-LEFT JOIN stretch ON stretch.customer_id = episode.customer_id AND stretch.reactivated_date > episode.start_date
+LEFT JOIN stretch
+    ON
+        stretch.tenant_id = episode.tenant_id
+        AND stretch.customer_id = episode.customer_id
+        AND stretch.reactivated_date > episode.start_date
 GROUP BY
     episode.tenant_id,
     episode.customer_id,

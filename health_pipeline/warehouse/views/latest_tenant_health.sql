@@ -45,6 +45,10 @@ SELECT
     freshness.newest_facts,
     freshness.stopped_sources
 FROM health.tenant_health_scores AS score
-JOIN newest USING (metric_date)
+-- The day is named on both sides, so that only its month is opened.
+LEFT JOIN health.tenant_profiles AS profile
+    ON
+        profile.tenant_id = score.tenant_id
+        AND profile.metric_date = (SELECT metric_date FROM newest)
 CROSS JOIN freshness
-LEFT JOIN health.tenant_profiles AS profile USING (metric_date, tenant_id)
+WHERE score.metric_date = (SELECT metric_date FROM newest)
