@@ -71,10 +71,14 @@ def status() -> None:
 def migrate() -> None:
     """Bring the warehouse schema to the current version."""
     from health_pipeline.connections import resolved_urls
+    from health_pipeline.orchestration.instance import dagster_home
     from health_pipeline.settings import read_settings
     from health_pipeline.warehouse.migrate import migrate as migrate_warehouse
 
-    migrate_warehouse(resolved_urls(read_settings()).warehouse)
+    settings = read_settings()
+    migrate_warehouse(resolved_urls(settings).warehouse)
+    # Dagster's own services look for this version's settings there.
+    dagster_home(settings)
     click.echo("The warehouse schema health is at the current version.")
 
 

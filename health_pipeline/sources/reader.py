@@ -22,6 +22,7 @@ from health_pipeline.metrics.freshness import LOOKBACK, Freshness, is_silent, is
 from health_pipeline.sources.contract import (
     EARLIEST_INSTANT,
     LATEST_INSTANT,
+    LONGEST_ID,
     SOURCE_TABLES,
     TENANTS,
     SourceTable,
@@ -31,6 +32,7 @@ from health_pipeline.sources.logical import Predicate, Relation, at, is_infinite
 from health_pipeline.sources.mapping import Mapping, Place
 
 MIN_BAD_ROWS_TO_FAIL = 10
+_EARLIEST = datetime.fromisoformat(EARLIEST_INSTANT).replace(tzinfo=UTC)
 _MOST_INSTANTS_LISTED = 1000
 
 
@@ -92,11 +94,17 @@ class SourceReader:
         assert found is not None
         there = found.rows(["tenant_id"], lambda tenants: tenants.tenant_id.notnull())
         is_unknown = ~rows.tenant_id.isin(there.tenant_id)
-        bad = sorted(self.bad_tenants())
+        bad = sorted(self._bad_tenants())
         return is_unknown | rows.tenant_id.isin(bad) if bad else is_unknown
 
     def bad_tenants(self) -> dict[str, str]:
-        """The ids that only bad rows of `tenants` have, each with a fault of its first row."""
+        """The ids that only bad rows of `tenants` have, each with a fault of its first row; an overlong id is cut."""
+        return {
+            tenant_id if len(tenant_id) <= LONGEST_ID else tenant_id[: LONGEST_ID - 1] + "…": fault
+            for tenant_id, fault in self._bad_tenants().items()
+        }
+
+    def _bad_tenants(self) -> dict[str, str]:
         assert self._good_tenants is not None
         faults: dict[str, str] = {}
         for row in self.bad_rows.get(TENANTS.name, []):
@@ -113,7 +121,7 @@ class SourceReader:
     ) -> ir.Table | None:
         """The good rows of a logical table; None where it is not mapped.
 
-        columns: those to bring along (default all; the key, the required ones and the creation always come). parts:
+        columns: those to bring along (default all; the required ones always come, and a key that may be repeated). parts:
         predicates that exclude each other, each served by an index of its own; their union is read (default every row).
         Rows that share a key with those read come along too, so that the row that stays is the same in every run.
         """
@@ -124,7 +132,8 @@ class SourceReader:
             return self._good_tenants
         if table is not TENANTS and self._good_tenants is None:
             self.read(TENANTS)
-        names = [c.name for c in table.columns if columns is None or c.required or c.name in (*table.key, *columns)]
+        key = table.key if found.may_repeat_keys else ()
+        names = [c.name for c in table.columns if columns is None or c.required or c.name in (*key, *columns)]
         loaded = self.connector.load(_union([found.rows(names, part) for part in parts or (None,)]))
         if parts and found.may_repeat_keys:
             loaded = self._with_rows_of_same_key(found, names, loaded, parts)
@@ -138,7 +147,12 @@ class SourceReader:
         """When the newest row that isn't of the future was created, UTC; None where there is none."""
         found = self._find(table)
         assert found is not None
-        past = found.rows([table.creation], lambda rows: rows[table.creation] <= at(rows[table.creation], self.clock))
+
+        def has_been(rows: ir.Table) -> ir.BooleanValue:
+            when = rows[table.creation]
+            return when.between(at(when, _EARLIEST), at(when, self.clock))
+
+        past = found.rows([table.creation], has_been)
         newest = self.connector.load(past.agg(newest=past[table.creation].max())).to_pyarrow()["newest"][0].as_py()
         return newest if newest is None else newest.replace(tzinfo=UTC)
 
@@ -155,7 +169,8 @@ class SourceReader:
 
         def before(rows: ir.Table) -> ir.BooleanValue:
             when = rows[table.creation]
-            return (when >= at(when, newest - LOOKBACK)) & (when <= at(when, newest))
+            first = newest - min(LOOKBACK, newest - _EARLIEST)
+            return when.between(at(when, first), at(when, newest))
 
         hours = found.rows([table.creation], before).select(hour=lambda rows: rows[table.creation].truncate("h"))
         busy = self.connector.load(hours.distinct()).to_pyarrow()["hour"].to_pylist()

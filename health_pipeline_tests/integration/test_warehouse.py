@@ -28,9 +28,11 @@ from health_pipeline.tables.sql import metadata
 from health_pipeline.tables.tenant_health import TENANT_PROFILES, USAGE_METRICS
 from health_pipeline.warehouse.connection import sql_connection
 from health_pipeline.warehouse.migrate import alembic_config, migrate
+from health_pipeline.warehouse.retention import thin_feature_adoption
 from health_pipeline.warehouse.writer import writing
 from health_pipeline_tests.conftest import NewDatabase
 from health_pipeline_tests.support.databases import execute, query, value
+from health_pipeline_tests.support.rows import fill
 
 FIRST = date(2024, 3, 1)
 DAYS = DayRange(FIRST, FIRST + timedelta(days=1))
@@ -383,3 +385,25 @@ def test_an_unreachable_warehouse_is_told_in_one_line() -> None:
             connect()
         assert "\n" not in str(error.value)
         assert "topsecret" not in str(error.value)
+
+
+def adoption_days(url: str) -> list[date]:
+    return [
+        row["day"] for row in query(url, "SELECT DISTINCT metric_date AS day FROM health.feature_adoption ORDER BY 1")
+    ]
+
+
+def test_old_months_of_adoption_keep_their_last_day(warehouse: str) -> None:
+    everything = DayRange(date(2023, 12, 30), date(2024, 3, 31))
+    fill(
+        warehouse,
+        "feature_adoption",
+        *({"metric_date": day, "tenant_id": f"t{n}", "feature_key": "f"} for day in everything for n in range(2)),
+    )
+    newest = date(2024, 3, 31)
+    # The first of February is 59 days before the newest.
+    assert thin_feature_adoption(warehouse, 60, newest) == 2
+    assert adoption_days(warehouse) == [date(2023, 12, 31), *DayRange(date(2024, 1, 1), newest)]
+    assert thin_feature_adoption(warehouse, 59, newest) == 2 * 30
+    assert adoption_days(warehouse) == [date(2023, 12, 31), date(2024, 1, 31), *DayRange(date(2024, 2, 1), newest)]
+    assert thin_feature_adoption(warehouse, 59, newest) == 0
