@@ -14,10 +14,11 @@ from health_pipeline.cli.preflight import checked_run
 from health_pipeline.days import DayRange
 from health_pipeline.errors import SettingError
 from health_pipeline.orchestration.definitions import defs
-from health_pipeline.orchestration.instance import open_instance, process_tag, report_dead_runs
+from health_pipeline.orchestration.instance import open_instance
 from health_pipeline.orchestration.jobs import JOB_OF_CADENCE
 from health_pipeline.orchestration.partitions import MAX_PARTITIONS_PER_RUN, range_tags
 from health_pipeline.orchestration.system_assets import TENANT_TAG
+from health_pipeline.orchestration.workers import process_tags, report_dead_runs
 from health_pipeline.settings import now, read_settings
 from health_pipeline.tables.catalogue import GROUPS, TABLES
 
@@ -79,7 +80,7 @@ def _pieces(days: DayRange, groups: tuple[str, ...]) -> Iterator[Piece]:
 
 def _run(instance: dg.DagsterInstance, piece: Piece, tenant: str | None) -> str | None:
     """One recorded run in this process; the reason where it failed."""
-    tags = {**range_tags(piece.partitions), **process_tag(), **({TENANT_TAG: tenant} if tenant else {})}
+    tags = {**range_tags(piece.partitions), **process_tags(), **({TENANT_TAG: tenant} if tenant else {})}
     tables = [t.name for t in TABLES.values() if t.group == piece.group and t.cadence == piece.cadence]
     result = defs.resolve_job_def(JOB_OF_CADENCE[piece.cadence]).execute_in_process(
         instance=instance,

@@ -1,17 +1,21 @@
-"""Asset checks: whether what stands in the warehouse makes sense. They look at the days of the run, or, run by themselves,
-at the newest day."""
+"""Asset checks: whether what stands in the warehouse makes sense. Those of a night's tables look at the days of the run, or,
+run by themselves, at the newest day; the standing ones look at all days."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 
 import dagster as dg
 import sqlalchemy as sa
 
 from health_pipeline.connections import resolved_urls
 from health_pipeline.days import DayRange
+from health_pipeline.orchestration.nights import NIGHTLY_JOBS
+from health_pipeline.orchestration.partition_states import listed, partition_states
 from health_pipeline.orchestration.partitions import run_days
 from health_pipeline.settings import now, read_settings
 from health_pipeline.systems.audit import tenants_at
 from health_pipeline.systems.context import RunContext
+from health_pipeline.tables.catalogue import TABLES
 from health_pipeline.warehouse.connection import sql_connection
 from health_pipeline.warehouse.quality import (
     Finding,
@@ -21,6 +25,15 @@ from health_pipeline.warehouse.quality import (
     rows_other_than,
     scores_not_adding_up,
 )
+
+# The table that people look at first, for each system.
+_TABLE_OF_SYSTEM = {
+    "tenant_health": "tenant_health_scores",
+    "order_health": "customer_order_health",
+    "client_success": "client_success_scores",
+}
+_NO_DAY_MISSING = "no_day_missing"
+STANDING_CHECKS = tuple(dg.AssetCheckKey(dg.AssetKey(table), _NO_DAY_MISSING) for table in _TABLE_OF_SYSTEM.values())
 
 Query = Callable[[sa.Connection, DayRange], Finding]
 
@@ -42,6 +55,49 @@ def tenant_health_checks() -> list[dg.AssetChecksDefinition]:
         _check("tenant_health_scores", "scores_add_up", scores_not_adding_up, dg.AssetCheckSeverity.ERROR),
         _check("tenant_health_scores", "share_of_high_risk_is_steady", jumps_in_high_risk, dg.AssetCheckSeverity.WARN),
     ]
+
+
+def standing_checks() -> list[dg.AssetChecksDefinition]:
+    """A check per system that no day of any of its tables is missing or failed."""
+    return [_no_day_missing(system, table) for system, table in _TABLE_OF_SYSTEM.items()]
+
+
+def _no_day_missing(system: str, asset: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset,
+        name=_NO_DAY_MISSING,
+        description=f"Every day and Sunday that is due is there in every table of {system}, since its first one; none failed.",
+    )
+    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        settings = read_settings()
+        newest = {job.cadence: job.due(settings, now()).newest for job in NIGHTLY_JOBS}
+        found = {
+            table.name: partition_states(context.instance, settings, table.name, newest[table.cadence])
+            for table in TABLES.values()
+            if table.group == system and table.cadence
+        }
+        missing = {name: states.missing for name, states in found.items() if states.missing}
+        failed = {name: states.failed for name, states in found.items() if states.failed}
+        return dg.AssetCheckResult(
+            passed=not missing and not failed,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=_listed_by_table(missing, failed),
+            metadata={
+                "missing": sum(len(days) for days in missing.values()),
+                "failed": sum(len(days) for days in failed.values()),
+            },
+        )
+
+    return check
+
+
+def _listed_by_table(missing: Mapping[str, Iterable[date]], failed: Mapping[str, Iterable[date]]) -> str:
+    parts = [
+        f"{name}: {listed(days)} {kind}"
+        for kind, tables in (("missing", missing), ("failed", failed))
+        for name, days in tables.items()
+    ]
+    return "; ".join(parts) or "every day is there"
 
 
 def _rows_are_tenants_at_d(connection: sa.Connection, days: DayRange) -> Finding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -20,6 +19,7 @@ from health_pipeline.errors import SettingError
 from health_pipeline.postgres_urls import connection_uri
 from health_pipeline.settings import Settings, read_settings
 
+# On a run that a command executes itself: the process that does.
 PROCESS_TAG = "health/process"
 
 
@@ -42,13 +42,14 @@ class HealthStorage(DagsterPostgresStorage):  # type: ignore[misc]
 
 def dagster_home(settings: Settings) -> Path:
     """The folder DAGSTER_HOME of this deployment: the user's own, or one in HEALTH_HOME with our dagster.yaml in it."""
-    if given := os.environ.get("DAGSTER_HOME"):
+    home = settings.home / "dagster"
+    given = os.environ.get("DAGSTER_HOME")
+    if given and Path(given).absolute() != home:
         if not (Path(given) / "dagster.yaml").is_file():
             raise SettingError(
                 f"DAGSTER_HOME is {given}, which has no dagster.yaml; put ours there, or unset DAGSTER_HOME"
             )
         return Path(given)
-    home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     with resources.as_file(resources.files(__package__) / "dagster.yaml") as shipped:
         shutil.copyfile(shipped, home / "dagster.yaml")
@@ -66,20 +67,3 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
     with dg.DagsterInstance.get() as instance:
         yield instance
-
-
-def process_tag() -> dict[str, str]:
-    """Marks a run with the process that executes it, so that it can be told when that process is gone."""
-    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
-
-
-def report_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Mark runs as failed whose process on this machine was killed; returns how many there were."""
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    dead = 0
-    for run in instance.get_runs(filters=unfinished):
-        host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
-        if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
-            instance.report_run_failed(run, "The process that executed this run is gone.")
-            dead += 1
-    return dead

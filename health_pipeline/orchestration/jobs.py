@@ -1,71 +1,95 @@
-"""The nightly jobs and their schedules: a job for the tables by day, one for those by Sunday, as a run has one kind of
-partition."""
-
-from datetime import timedelta
+"""The jobs and their schedules. By night a job for the tables by day and one for those by Sunday, as a run has one kind of
+partition; apart from them the weekly mails, the standing checks and housekeeping."""
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from health_pipeline.connections import resolved_urls
 from health_pipeline.emails.delivery import deliver_emails
+from health_pipeline.orchestration.checks import STANDING_CHECKS
+from health_pipeline.orchestration.housekeeping import HOUSEKEEPING, housekeeping_job
+from health_pipeline.orchestration.nights import (
+    DAILY,
+    NIGHTLY_JOBS,
+    WEEKLY,
+    NightlyJob,
+    days_of_schedule,
+)
+from health_pipeline.orchestration.partitions import range_tags
 from health_pipeline.orchestration.system_assets import RETRIES, run_errors
 from health_pipeline.settings import Settings, now, read_settings
 from health_pipeline.tables.catalogue import TABLES
 
-NIGHTLY = "nightly"
-NIGHTLY_SUNDAYS = "nightly_sundays"
-JOB_OF_CADENCE = {"daily": NIGHTLY, "weekly": NIGHTLY_SUNDAYS}
-# Two in the morning: the day is over in the zone, and late facts of the evening have come in.
-_EVERY_NIGHT = "0 2 * * *"
-_SUNDAY_NIGHT = "0 2 * * 0"
+NIGHTLY = DAILY.name
+JOB_OF_CADENCE = {job.cadence: job.name for job in NIGHTLY_JOBS}
 _SUNDAY_MORNING = "0 8 * * 0"
+_FOUR_TIMES_A_DAY = "30 0,6,12,18 * * *"
+_MONDAY_MORNING = "0 5 * * 1"
 DELIVER_EMAILS = "deliver_emails"
+STANDING = "standing_checks"
 
 
-def nightly_jobs() -> list[UnresolvedAssetJobDefinition]:
-    """All tables of the partition that ended last, by day and by Sunday."""
-    return [
-        _job(NIGHTLY, "daily", "The daily tables of the day that has just ended."),
-        _job(NIGHTLY_SUNDAYS, "weekly", "The weekly tables of the week that has just ended."),
-    ]
+def _nightly_job(job: NightlyJob) -> UnresolvedAssetJobDefinition:
+    tables = [table.name for table in TABLES.values() if table.cadence == job.cadence]
+    # The checks of the tables come along.
+    return dg.define_asset_job(job.name, selection=dg.AssetSelection.assets(*tables), description=job.description)
 
 
-def _job(name: str, cadence: str, description: str) -> UnresolvedAssetJobDefinition:
-    tables = [table.name for table in TABLES.values() if table.cadence == cadence]
-    # A group of assets in one step brings its checks along.
-    return dg.define_asset_job(name, selection=dg.AssetSelection.assets(*tables), description=description)
+NIGHTLY_JOB_DEFINITIONS = [_nightly_job(job) for job in NIGHTLY_JOBS]
+
+standing_checks_job = dg.define_asset_job(
+    STANDING,
+    selection=dg.AssetSelection.checks(*STANDING_CHECKS),
+    description="Tells of days that are missing or failed, whether or not a night ran.",
+)
 
 
-def nightly_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """Each requests the partition that has just ended, once whatever happened before; the mails wait to be turned on."""
+def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """All schedules. They run from the start, but for the mails: these write to people and wait to be turned on."""
     zone = settings.timezone
     return [
-        _partition_schedule(NIGHTLY, _EVERY_NIGHT, zone, -1, "Every night, the day before."),
-        _partition_schedule(
-            NIGHTLY_SUNDAYS,
-            _SUNDAY_NIGHT,
-            zone,
-            0,
-            "In the night to Sunday, the week that ended; its partition is that Sunday.",
+        _nightly_schedule(DAILY, zone, "Every night, the day before and the days before it that are restated."),
+        _nightly_schedule(
+            WEEKLY, zone, "In the night to Sunday, the week that ended and those restated; a partition is a Sunday."
         ),
         _mail_schedule(zone),
+        dg.ScheduleDefinition(
+            name=STANDING,
+            job=standing_checks_job,
+            cron_schedule=_FOUR_TIMES_A_DAY,
+            execution_timezone=zone,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="Four times a day, whether every day is there.",
+        ),
+        dg.ScheduleDefinition(
+            name=HOUSEKEEPING,
+            job=housekeeping_job,
+            cron_schedule=_MONDAY_MORNING,
+            execution_timezone=zone,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="On Monday morning, old records of runs and what else is kept for a time only.",
+        ),
     ]
 
 
-def _partition_schedule(job: str, cron: str, zone: str, offset_days: int, description: str) -> dg.ScheduleDefinition:
-    """Requests the partition so many days from the night's date."""
+def _nightly_schedule(job: NightlyJob, zone: str, description: str) -> dg.ScheduleDefinition:
+    """Requests the newest partition of the night with those it restates, as one run."""
 
     @dg.schedule(
-        name=job,
-        job_name=job,
-        cron_schedule=cron,
+        name=job.name,
+        job_name=job.name,
+        cron_schedule=job.cron,
         execution_timezone=zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=description,
     )
-    def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        day = (context.scheduled_execution_time + timedelta(days=offset_days)).date().isoformat()
-        return dg.RunRequest(run_key=day, partition_key=day)
+    def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        settings = read_settings()
+        night = job.due(settings, context.scheduled_execution_time)
+        days = days_of_schedule(context.instance, settings, job, night)
+        if days is None:
+            return dg.SkipReason(f"{night.newest} lies before HEALTH_START_DATE, or has been requested already")
+        return dg.RunRequest(run_key=night.newest.isoformat(), tags=range_tags(days))
 
     return request
 

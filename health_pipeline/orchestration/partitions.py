@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 import dagster as dg
@@ -11,6 +12,8 @@ from health_pipeline.settings import Settings
 
 # Large enough to read the source once for a quarter, small enough to bound a run's memory and its transaction.
 MAX_PARTITIONS_PER_RUN = 90
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -28,6 +31,11 @@ def sunday_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
     )
 
 
+def partitions_of(settings: Settings, cadence: str | None) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions of a table's cadence."""
+    return daily_partitions(settings) if cadence == "daily" else sunday_partitions(settings)
+
+
 def run_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> DayRange:
     """The days that the run is for: one partition or a range of them."""
     keys = context.partition_key_range
@@ -36,7 +44,10 @@ def run_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) 
 
 def range_tags(days: DayRange) -> dict[str, str]:
     """The tags by which one run is for a range of partitions."""
-    return {
-        "dagster/asset_partition_range_start": days.first.isoformat(),
-        "dagster/asset_partition_range_end": days.last.isoformat(),
-    }
+    return {_RANGE_START: days.first.isoformat(), _RANGE_END: days.last.isoformat()}
+
+
+def tagged_range(tags: Mapping[str, str]) -> DayRange | None:
+    """The days that a run's tags say it is for; None where it has no partitions."""
+    start, end = (tags.get(tag) or tags.get("dagster/partition") for tag in (_RANGE_START, _RANGE_END))
+    return DayRange(date.fromisoformat(start), date.fromisoformat(end)) if start and end else None

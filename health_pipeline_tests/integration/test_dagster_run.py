@@ -22,7 +22,7 @@ import pytest
 
 from health_pipeline.days import DayRange
 from health_pipeline.orchestration.definitions import defs
-from health_pipeline.orchestration.jobs import NIGHTLY, nightly_schedules
+from health_pipeline.orchestration.jobs import NIGHTLY, schedules
 from health_pipeline.settings import now, read_settings
 from health_pipeline.systems import tenant_health
 from health_pipeline_tests.conftest import NewDatabase
@@ -45,6 +45,7 @@ CHECKS = {
     ("tenant_health_scores", "scores_add_up"),
     ("tenant_health_scores", "share_of_high_risk_is_steady"),
 }
+STANDING = {("tenant_health_scores", "no_day_missing")}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_a_range_in_one_run(deployment: Deployment) -> None:
     assert all(
         check_results(result)[check] for check in CHECKS - {("tenant_health_scores", "share_of_high_risk_is_steady")}
     )
-    assert check_results(result).keys() == CHECKS
+    assert check_results(result).keys() == CHECKS | STANDING
 
 
 def test_some_tables_of_one_day(deployment: Deployment) -> None:
@@ -316,7 +317,7 @@ def test_the_assets_of_tenant_health() -> None:
         ]
         assert all(column.description for column in columns)
     checks = {(check.asset_key.to_user_string(), check.name) for check in graph.asset_check_keys}
-    assert {check for check in checks if check[0] in TENANT_HEALTH} == CHECKS
+    assert {check for check in checks if check[0] in TENANT_HEALTH} == CHECKS | STANDING
 
 
 def test_sources_are_external_assets() -> None:
@@ -335,18 +336,23 @@ def test_the_nightly_job_and_its_schedule() -> None:
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
-@pytest.mark.parametrize(
-    ("zone", "tick", "day"),
-    [
-        ("UTC", datetime(2024, 3, 1, 2), "2024-02-29"),
-        ("America/New_York", datetime(2024, 3, 10, 3), "2024-03-09"),  # two o'clock is skipped
-        ("Pacific/Kiritimati", datetime(2024, 3, 1, 2), "2024-02-29"),
-    ],
-)
-def test_a_tick_requests_the_day_before_once(zone: str, tick: datetime, day: str) -> None:
-    schedules = {schedule.name: schedule for schedule in nightly_schedules(read_settings({"HEALTH_TIMEZONE": zone}))}
-    schedule = schedules[NIGHTLY]
-    assert schedule.execution_timezone == zone
-    context = dg.build_schedule_context(scheduled_execution_time=tick.replace(tzinfo=ZoneInfo(zone)))
-    request = schedule(context)
-    assert (request.run_key, request.partition_key) == (day, day)
+SCHEDULES = {
+    "nightly": ("0 2 * * *", True),
+    "nightly_sundays": ("0 2 * * 0", True),
+    "standing_checks": ("30 0,6,12,18 * * *", True),
+    "housekeeping": ("0 5 * * 1", True),
+    "deliver_emails": ("0 8 * * 0", False),
+}
+
+
+def test_all_schedules_in_the_pipelines_zone() -> None:
+    found = schedules(read_settings({"HEALTH_TIMEZONE": "Pacific/Kiritimati"}))
+    assert {s.name: (s.cron_schedule, s.default_status == dg.DefaultScheduleStatus.RUNNING) for s in found} == SCHEDULES
+    assert {s.name: s.job_name for s in found} == {name: name for name in SCHEDULES}
+    assert {s.execution_timezone for s in found} == {"Pacific/Kiritimati"}
+
+
+def test_the_sensor_of_missed_nights_runs_by_default() -> None:
+    sensor = defs.get_repository_def().get_sensor_def("missed_nights")
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    assert {job.name for job in sensor.jobs} == {"nightly", "nightly_sundays"}
