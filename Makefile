@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: setup demo up test unit integration end-to-end check format dictionary lock
+.PHONY: bench setup demo up test unit integration end-to-end check format dictionary lock
 
 setup: .venv/installed
 
@@ -36,6 +36,12 @@ check: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What a night and a backfill cost beside the least and the best that others could do: docs/performance.md.
+SIZES ?= S M
+DAYS ?= 1 30
+bench: setup
+	$(BIN)/python -m benchmarks $(foreach s,$(SIZES),--size $(s)) $(foreach d,$(DAYS),--days $(d)) $(ARGS)
 
 dictionary: setup
 	$(BIN)/python -m health_pipeline.tables.dictionary > docs/data-dictionary.md

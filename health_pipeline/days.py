@@ -140,7 +140,12 @@ def _naive(instant: datetime) -> ir.TimestampScalar:
 
 def _shifted_date(instant: ir.TimestampValue, shift: timedelta) -> ir.DateValue:
     seconds = int(shift.total_seconds())
-    return (instant + ibis.interval(seconds=seconds)).date() if seconds else instant.date()
+    if not seconds:
+        return instant.date()
+    shifted = (instant + ibis.interval(seconds=seconds)).date()
+    # West of UTC the earliest instants there are lie before the earliest date there is.
+    earliest = ibis.date(date.min)
+    return ibis.cases((shifted < earliest, earliest), else_=shifted) if seconds < 0 else shifted
 
 
 @cache

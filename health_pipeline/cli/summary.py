@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from health_pipeline.plain_text import one_line
+
 SHOWN_TENANTS = 10
+_LONGEST_TEXT = 60
 _COMPONENTS = {
     "login_score": "logins",
     "case_resolution_score": "cases on time",
@@ -45,8 +49,8 @@ def show_summary(console: Console, connection: sa.Connection) -> None:
         color = _COLORS[row.risk_level]
         change = "" if row.score_change is None else f"{row.score_change:+d}"
         table.add_row(
-            row.name,
-            row.industry_sector or "",
+            escape(one_line(row.name, _LONGEST_TEXT)),
+            escape(one_line(row.industry_sector or "", _LONGEST_TEXT)),
             str(row.overall_score),
             change,
             f"[{color}]{row.risk_level}[/]",

@@ -52,7 +52,8 @@ def client_engagement(
 
 
 def visits(events: ir.Table, calendar: Calendar, days: DayRange, has_sessions: bool, has_durations: bool) -> ir.Table:
-    """A row per tenant_id, client_id and day of the range with an event: sessions, duration_seconds (null: not mapped)."""
+    """A row per tenant_id, client_id and day of the range with an event: sessions, duration_seconds (null: not mapped, or a
+    sum beyond 64 bits, which is none of real durations)."""
     rows = events.select(
         "tenant_id",
         "session_id",
@@ -63,5 +64,10 @@ def visits(events: ir.Table, calendar: Calendar, days: DayRange, has_sessions: b
     rows = rows.filter(rows.day.between(0, len(days) - 1))
     return rows.group_by(_KEYS).agg(
         sessions=rows.session_id.nunique() if has_sessions else ibis.null("int64"),
-        duration_seconds=rows.duration_seconds.sum().fill_null(0) if has_durations else ibis.null("int64"),
+        duration_seconds=_within_64_bits(rows.duration_seconds) if has_durations else ibis.null("int64"),
     )
+
+
+def _within_64_bits(values: ir.IntegerColumn) -> ir.IntegerValue:
+    """The sum, 0 of none; null where it needs more than 64 bits."""
+    return values.cast("decimal(38, 0)").sum().fill_null(0).try_cast("int64")

@@ -8,6 +8,7 @@ of days is expanded from the eras that touch it. Days are indexes into the range
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import ibis
 import ibis.expr.types as ir
@@ -30,6 +31,8 @@ COUNTS = (
 )
 _KEYS = ["tenant_id", "customer_id"]
 _CENTS = "decimal(38, 0)"
+# No sum of a customer's amounts, each below this, outgrows the 38 digits of the widest decimal.
+_TOO_LARGE_AMOUNT = ibis.literal(Decimal(10**24), "decimal(38, 2)")
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def _customer_lives(inputs: OrderInputs, calendar: Calendar, days: DayRange) -> 
 def _order_days(inputs: OrderInputs, calendar: Calendar, days: DayRange) -> ir.Table:
     """Delivered orders before the end of the range; grain: customer and delivery date. cents: null where unknown.
 
-    An amount with more than two decimals counts as whole cents, rounded half up.
+    An amount with more than two decimals counts as whole cents, rounded half up; one of 25 digits or more as unknown.
     """
     orders = inputs.orders
     is_delivered = orders.status.isnull() | (orders.status.upper() == DELIVERED)
@@ -103,7 +106,7 @@ def _order_days(inputs: OrderInputs, calendar: Calendar, days: DayRange) -> ir.T
 def _cents(amount: ir.StringValue) -> ir.DecimalValue:
     # To read a wide decimal takes a hundred times as long; the few that need it get it.
     units = ibis.coalesce(amount.try_cast("decimal(18, 2)").cast("decimal(38, 2)"), amount.cast("decimal(38, 2)"))
-    return (units * 100).cast(_CENTS)
+    return ibis.cases((units < _TOO_LARGE_AMOUNT, units * 100)).cast(_CENTS)
 
 
 def _with_figures(order_days: ir.Table, policy: OrderHealthPolicy) -> ir.Table:

@@ -12,6 +12,7 @@ from health_pipeline.days import DayRange
 from health_pipeline.orchestration.nights import NIGHTLY_JOBS
 from health_pipeline.orchestration.partition_states import listed, partition_states
 from health_pipeline.orchestration.partitions import run_days
+from health_pipeline.orchestration.system_assets import RETRIES, run_errors
 from health_pipeline.settings import now, read_settings
 from health_pipeline.systems.audit import tenants_at
 from health_pipeline.systems.context import RunContext
@@ -109,9 +110,9 @@ def _rows_are_tenants_at_d(connection: sa.Connection, days: DayRange) -> Finding
 
 
 def _check(asset: str, name: str, query: Query, severity: dg.AssetCheckSeverity) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=asset, name=name, description=(query.__doc__ or "").strip())
+    @dg.asset_check(asset=asset, name=name, description=(query.__doc__ or "").strip(), retry_policy=RETRIES)
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        with sql_connection(resolved_urls(read_settings()).warehouse) as connection:
+        with run_errors(), sql_connection(resolved_urls(read_settings()).warehouse) as connection:
             days = _checked_days(context, connection, asset)
             if days is None:
                 return dg.AssetCheckResult(passed=True, description=f"{asset} has no rows yet")

@@ -36,6 +36,7 @@ class SourceColumn:
 
     required: the mapping must offer it. nullable: a required column in which null is not a fault.
     filled: an empty text is a fault (ids, event_type, feature_key where they are required).
+    bounded: a text longer than LONGEST_ID is a fault.
     roles: for instants, which rules apply.
     """
 
@@ -44,6 +45,7 @@ class SourceColumn:
     required: bool = False
     nullable: bool = False
     filled: bool = False
+    bounded: bool = False
     roles: frozenset[Role] = frozenset()
 
 
@@ -77,6 +79,11 @@ def _id(name: str) -> SourceColumn:
     return SourceColumn(name, Kind.TEXT, required=True, filled=True)
 
 
+def _stored_id(name: str) -> SourceColumn:
+    """An id that becomes part of keys in the warehouse."""
+    return SourceColumn(name, Kind.TEXT, required=True, filled=True, bounded=True)
+
+
 def _code(name: str) -> SourceColumn:
     return SourceColumn(name, Kind.TEXT, required=True, filled=True)
 
@@ -98,7 +105,7 @@ TENANTS = SourceTable(
     "A customer organisation of the SaaS product.",
     ("tenant_id",),
     (
-        _id("tenant_id"),
+        _stored_id("tenant_id"),
         _text("name", required=True),
         _created(),
         _text("slug"),
@@ -115,7 +122,7 @@ USERS = SourceTable(
     "A person with a seat in a tenant.",
     ("user_id",),
     (
-        _id("user_id"),
+        _stored_id("user_id"),
         _id("tenant_id"),
         _created(),
         _text("name"),
@@ -195,7 +202,7 @@ CUSTOMERS = SourceTable(
     "A buyer of a tenant.",
     ("customer_id",),
     (
-        _id("customer_id"),
+        _stored_id("customer_id"),
         _id("tenant_id"),
         _text("name", required=True),
         _created(),
@@ -222,7 +229,7 @@ ONBOARDING_TASKS = SourceTable(
     "An onboarding task of a user.",
     ("task_id",),
     (
-        _id("task_id"),
+        _stored_id("task_id"),
         _id("tenant_id"),
         _id("user_id"),
         _text("status", required=True),
@@ -286,3 +293,6 @@ KNOWN_EVENT_TYPES = frozenset(
 # The range of instants that every engine and Python can hold; beyond it an instant counts as infinite.
 EARLIEST_INSTANT = "0001-01-01 00:00:00"
 LATEST_INSTANT = "9999-12-31 23:59:59.999999"
+
+# In characters. PostgreSQL refuses a key above some 2,700 bytes, and the longest of the warehouse's has two ids.
+LONGEST_ID = 255

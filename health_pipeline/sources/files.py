@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 
 from health_pipeline.errors import SourceError
 from health_pipeline.sources.engine import new_engine
-from health_pipeline.sources.logical import Relation
+from health_pipeline.sources.logical import Relation, without_nul
 from health_pipeline.sources.mapping import Place
 
 
@@ -32,7 +32,7 @@ class _InPlaceConnector(ABC):
             table = self.engine.sql(place.sql.strip().rstrip(";")) if place.sql else self._table(place)
         if table is None:
             return None
-        return Relation(table, {name: str(dtype) for name, dtype in table.schema().items()})
+        return Relation(without_nul(table), {name: str(dtype) for name, dtype in table.schema().items()})
 
     def load(self, rows: ir.Table) -> ir.Table:
         with _source_errors("the source can't be read: "):

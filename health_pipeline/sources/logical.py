@@ -40,6 +40,15 @@ _ENGINE_TYPES: dict[Kind, dt.DataType] = {
     Kind.INSTANT: dt.timestamp,
 }
 _MICROSECONDS = 6
+_INT64 = dt.int64.bounds
+
+
+@ibis.udf.scalar.builtin(name="chr")  # type: ignore[untyped-decorator]
+def _character(code: int) -> str:
+    """The character of the code: a function of the engine, whose SQL can't spell U+0000."""
+    raise NotImplementedError
+
+
 _EXPECTED: dict[Kind, str] = {
     Kind.TEXT: "text, a uuid or an integer",
     Kind.INTEGER: "an integer",
@@ -97,6 +106,14 @@ def mapped_columns(table: SourceTable, place: Place, relation: Relation) -> dict
     return result
 
 
+def named_rows(table: SourceTable, relation: Relation, mapped: Mapping[str, str], where: Predicate | None) -> ir.Table:
+    """The rows for which `where` holds, with every mapped column as the source holds it, under its contract name."""
+    named = relation.table.select(
+        **{name: _as_named(relation.table[physical], table.column(name)) for name, physical in mapped.items()}
+    )
+    return named if where is None else named.filter(where(named))
+
+
 def logical_rows(
     table: SourceTable, relation: Relation, mapped: Mapping[str, str], columns: list[str], where: Predicate | None
 ) -> ir.Table:
@@ -105,10 +122,7 @@ def logical_rows(
     `where` sees every mapped column under its contract name: texts already as text, instants as the source holds them
     (so that its index serves), to be compared by `at`.
     """
-    named = relation.table.select(
-        **{name: _as_named(relation.table[physical], table.column(name)) for name, physical in mapped.items()}
-    )
-    kept = named if where is None else named.filter(where(named))
+    kept = named_rows(table, relation, mapped, where)
     return kept.select(**{name: _logical_value(kept, table.column(name)) for name in columns})
 
 
@@ -141,8 +155,10 @@ def _logical_value(rows: ir.Table, column: SourceColumn) -> ir.Value:
             return ibis.cases(
                 (value.between(ibis.date("0001-01-01"), ibis.date("9999-12-31")), value), else_=ibis.null("date")
             )
-        case _:
-            return value.cast(_ENGINE_TYPES[column.kind])
+        case Kind.INTEGER:
+            return _within_64_bits(value, column)
+        case Kind.BOOLEAN:
+            return value
 
 
 def _as_named(value: ir.Value, column: SourceColumn) -> ir.Value:
@@ -153,6 +169,28 @@ def _as_named(value: ir.Value, column: SourceColumn) -> ir.Value:
     if column.kind is Kind.INSTANT and (found.scale or 0) > _MICROSECONDS:
         return value.cast(dt.Timestamp(timezone=found.timezone, scale=_MICROSECONDS))
     return value
+
+
+def _within_64_bits(value: ir.NumericValue, column: SourceColumn) -> ir.IntegerValue:
+    """A wider number than any figure is unknown; where one must be known it is held at the limit, and so out of range."""
+    if value.type().is_signed_integer():
+        return value.cast("int64")
+    if not column.required:
+        return value.try_cast("int64")
+    limits = ibis.literal(_INT64.lower), ibis.literal(_INT64.upper)
+    return ibis.cases((value < limits[0], limits[0]), (value > limits[1], limits[1]), else_=value.try_cast("int64"))
+
+
+def without_nul(table: ir.Table) -> ir.Table:
+    """The rows as the warehouse can hold them: PostgreSQL's texts know no U+0000, so it becomes U+FFFD in every text."""
+    cleaned = {}
+    for name in table.columns:
+        if table[name].type().is_string():
+            text = table[name].cast("string")
+            cleaned[name] = ibis.cases(
+                (text.contains(_character(0)), text.replace(_character(0), "\ufffd")), else_=text
+            )
+    return table.mutate(cleaned)
 
 
 def _held_within(value: ir.Value) -> ir.Value:

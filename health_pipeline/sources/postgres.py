@@ -54,6 +54,8 @@ class PostgresConnector:
             self._cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self._cursor.execute("SET LOCAL timezone = 'UTC'")
             self._cursor.execute(f"SET LOCAL statement_timeout = '{timeout_seconds}s'")
+            # The snapshot is needed as long as the run computes, whatever the server allows its users by default.
+            self._cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         self.engine = new_engine()
 
     def relation(self, place: Place) -> Relation | None:

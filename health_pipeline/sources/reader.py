@@ -28,7 +28,15 @@ from health_pipeline.sources.contract import (
     SourceTable,
 )
 from health_pipeline.sources.faults import DUPLICATE, duplicate_keys, has_key, rank_among_duplicates, row_fault
-from health_pipeline.sources.logical import Predicate, Relation, at, is_infinite, logical_rows, mapped_columns
+from health_pipeline.sources.logical import (
+    Predicate,
+    Relation,
+    at,
+    is_infinite,
+    logical_rows,
+    mapped_columns,
+    named_rows,
+)
 from health_pipeline.sources.mapping import Mapping, Place
 
 MIN_BAD_ROWS_TO_FAIL = 10
@@ -152,9 +160,13 @@ class SourceReader:
             when = rows[table.creation]
             return when.between(at(when, _EARLIEST), at(when, self.clock))
 
-        past = found.rows([table.creation], has_been)
-        newest = self.connector.load(past.agg(newest=past[table.creation].max())).to_pyarrow()["newest"][0].as_py()
-        return newest if newest is None else newest.replace(tzinfo=UTC)
+        # Of the column as it stands, which an index can answer.
+        past = found.named(has_been)
+        found_newest = self.connector.load(past.agg(newest=past[table.creation].max())).to_pyarrow()["newest"]
+        newest: datetime | None = found_newest[0].as_py()
+        if newest is None or newest.tzinfo:
+            return newest and newest.astimezone(UTC)
+        return newest.replace(tzinfo=UTC)
 
     def freshness(self) -> dict[str, Freshness]:
         """How fresh each table is of which rows were read."""
@@ -307,6 +319,9 @@ class _Found:
         return logical_rows(
             self.table, Relation(rows, {}), {name: name for name in rows.columns}, self.table.names, None
         )
+
+    def named(self, where: Predicate) -> ir.Table:
+        return named_rows(self.table, self.relation, self.mapped, where)
 
     def rows(self, names: list[str], where: Predicate | None) -> ir.Table:
         return logical_rows(self.table, self.relation, self.mapped, names, where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,7 +57,9 @@ def arrow_connection(url: str) -> Iterator[dbapi.Connection]:
         yield connection
         connection.commit()
     except BaseException:
-        connection.rollback()
+        # Where the connection is lost, there is nothing to roll back, and the error is the one that tells so.
+        with suppress(dbapi.Error):
+            connection.rollback()
         raise
     finally:
         connection.close()

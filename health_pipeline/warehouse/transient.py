@@ -9,7 +9,13 @@ from sqlalchemy.exc import DBAPIError
 # SQLSTATE classes and codes: connection exceptions, transaction rollbacks (deadlock, serialization), lack of
 # connections, a lock that can't be had, and an administrator's shutdown or crash of the server.
 _TRANSIENT = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03")
-_LOST = ("server closed the connection", "connection refused", "no connection to the server", "terminating connection")
+# What libpq says where there is no code: connections that were lost, and those that a server can't take now.
+_LOST = (
+    *("server closed the connection", "no connection to the server", "terminating connection", "ssl syscall error"),
+    *("could not receive data from server", "could not send data to server", "connection has been closed unexpectedly"),
+    *("is the server running", "timeout expired", "temporary failure in name resolution", "the database system is "),
+    *("too many clients", "too many connections", "remaining connection slots"),
+)
 
 
 def is_transient(error: BaseException) -> bool:

@@ -94,6 +94,8 @@ def run(server: EmbeddedServer, days: DayRange, tenant: str | None = None, **rul
         policy=policy,
         calendar=Calendar("UTC"),
         max_bad_share=0.01,
+        source_timeout_seconds=60,
+        restate_days=3,
     )
     return run_order_health(context, days, frozenset({TABLE}), tenant)
 

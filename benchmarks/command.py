@@ -1,0 +1,59 @@
+"""The whole command, from the start of its process to its end, untouched and unprofiled."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.databases import execute
+from benchmarks.measuring.processes import PeakMemory, cpu_seconds
+from benchmarks.plan import Measured, Plan
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_command(
+    arguments: Sequence[str | Path], environment: Mapping[str, str], postmaster: int
+) -> tuple[str, Measured]:
+    """Run the program to its end; returns its output and what it took, the server's part included.
+
+    Raises RuntimeError with the end of its errors if it fails.
+    """
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        before, started = cpu_seconds(postmaster), time.perf_counter()
+        process = subprocess.Popen(arguments, env={**os.environ, **environment}, cwd=ROOT, stdout=output, stderr=errors)
+        with PeakMemory(process.pid, postmaster) as peak:
+            _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        cpu = usage.ru_utime + usage.ru_stime + cpu_seconds(postmaster) - before
+        for file in (output, errors):
+            file.seek(0)
+        if status != 0:
+            # The first arguments say what it was; others may hold a URL with its password.
+            raise RuntimeError(f"{' '.join(map(str, arguments[:4]))} failed: {errors.read()[-2000:]}")
+        return output.read(), Measured(wall, cpu, memory=peak.bytes)
+
+
+def run_backfill(plan: Plan, environment: Mapping[str, str]) -> Measured:
+    """`health-pipeline backfill` over the range; stages: start-up is all that lies outside of its Dagster runs."""
+    program = Path(sys.executable).with_name("health-pipeline")
+    arguments: list[str | Path] = [
+        program,
+        "backfill",
+        "--from",
+        plan.first,
+        "--to",
+        plan.last,
+        "--only",
+        "tenant_health",
+    ]
+    _, measured = run_command(arguments, environment, plan.postmaster)
+    ((in_runs,),) = execute(plan.dagster, "SELECT end_time - start_time FROM runs ORDER BY id DESC LIMIT 1")
+    stages = {"start-up": measured.wall - float(in_runs), "Dagster run": float(in_runs)}
+    measured.stages = {name: {"wall": wall} for name, wall in stages.items()}
+    return measured
