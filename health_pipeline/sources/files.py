@@ -38,6 +38,9 @@ class _InPlaceConnector(ABC):
         with _source_errors("the source can't be read: "):
             return self.engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)
 
+    def settled(self, good: ir.Table) -> ir.Table:
+        return good
+
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Files guarantee nothing about their rows."""
         return False

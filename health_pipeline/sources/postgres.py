@@ -102,6 +102,9 @@ class PostgresConnector:
             self._cursor.execute(query)
             return stored(self.engine, self._cursor.fetch_record_batch())
 
+    def settled(self, good: ir.Table) -> ir.Table:
+        return good
+
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         if place.sql:
             return False

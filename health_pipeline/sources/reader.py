@@ -55,6 +55,9 @@ class Connector(Protocol):
     def load(self, rows: ir.Table) -> ir.Table:
         """The rows as a table of the engine."""
 
+    def settled(self, good: ir.Table) -> ir.Table:
+        """Good rows, made of tables that `load` gave and that may go now, as it is best to use them many times."""
+
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         """Whether the source itself guarantees that the physical columns are unique together."""
 
@@ -147,6 +150,7 @@ class SourceReader:
             loaded = self._with_rows_of_same_key(found, names, loaded, parts)
         good = self._set_bad_rows_apart(found, names, loaded)
         self.rows_read[table.name] = loaded.count().execute()
+        good = self.connector.settled(good)
         if table is TENANTS:
             self._good_tenants = good
         return good

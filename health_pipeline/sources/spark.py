@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,7 +17,7 @@ import sqlglot.expressions as sge
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 
-from health_pipeline.errors import SettingError
+from health_pipeline.errors import SettingError, SourceError
 from health_pipeline.sources.logical import Relation, without_nul
 from health_pipeline.sources.mapping import Place
 from health_pipeline.sources.spark_engine import SparkEngine
@@ -59,19 +60,26 @@ class SparkConnector:
     def load(self, rows: ir.Table) -> ir.Table:
         return self.engine.kept(rows)
 
+    def settled(self, good: ir.Table) -> ir.Table:
+        table = self.engine.create_table(ibis.util.gen_name("good"), good, temp=True)
+        self.engine.release()
+        return table
+
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Tables of a cluster guarantee nothing about their rows."""
         return False
 
     def close(self) -> None:
-        self.engine.release()
+        with suppress(SourceError):  # a cluster that is gone keeps nothing
+            self.engine.release()
         self._sessions.leave(self._session)
 
     def _selected(self, sql: str) -> DataFrame:
         query = sql.strip().rstrip(";")
         if self._folder is not None:
             self._make_views(query)
-        return self._session.sql(query)
+        frame: DataFrame = self._session.sql(query)
+        return frame
 
     def _make_views(self, query: str) -> None:
         """A select names the folders as tables."""

@@ -100,8 +100,8 @@ class SparkEngine(Backend):  # type: ignore[misc]
     def release(self) -> None:
         """Gives back what the cluster kept."""
         with self.errors(_UNREADABLE):
-            for frame in self._kept:
-                frame.unpersist()
+            while self._kept:
+                self._kept.pop().unpersist()
 
     @contextmanager
     def errors(self, prefix: str) -> Iterator[None]:
@@ -113,7 +113,8 @@ class SparkEngine(Backend):  # type: ignore[misc]
 
     def _frame(self, table: ir.Table) -> DataFrame:
         self._run_pre_execute_hooks(table)
-        return self._session.sql(self.compile(table))
+        frame: DataFrame = self._session.sql(self.compile(table))
+        return frame
 
     def _register_in_memory_table(self, op: Any) -> None:
         rows, schema = op.data.to_pyarrow(op.schema), PySparkSchema.from_ibis(op.schema)

@@ -22,6 +22,7 @@ from health_pipeline.errors import SettingError, SourceError
 from health_pipeline.sources.spark_engine import one_line
 
 _UNREACHABLE = "the source can't be reached (HEALTH_SOURCE_URL): "
+_SERVER = "Spark Connect server"
 _SECONDS_TO_ANSWER = 10
 _SECONDS_TO_START = 60
 _DEFAULTS = {
@@ -40,9 +41,14 @@ class _Standalone:
         self._open = 0
         self._first: Any = None
 
-    def open(self, address: str, options: dict[str, str]) -> Any:
+    def open(self, address: str, options: dict[str, Any]) -> Any:
         """A session with views of its own. Raises SourceError where there is no master, or no worker has room."""
-        _check_answers(address)
+        masters = address.removeprefix("spark://").split(",")
+        if not all(re.fullmatch(r"[^/]+:\d+", master) for master in masters):
+            raise SettingError(
+                "HEALTH_SOURCE_URL must be spark://HOST:PORT, of several masters spark://HOST:PORT,HOST:PORT"
+            )
+        _check_answers(masters, "Spark master")
         with self._lock:
             if self._open == 0:
                 self._first = _started(address, {**_DEFAULTS, **options})
@@ -59,15 +65,17 @@ class _Standalone:
 class _Connect:
     """Sessions of a Spark Connect server, each its own."""
 
-    def open(self, address: str, options: dict[str, str]) -> Any:
+    def open(self, address: str, options: dict[str, Any]) -> Any:
         """A session. Raises SourceError where no such server answers or it refuses; what it says may name the address."""
         try:
-            channel = DefaultChannelBuilder(address).toChannel()
+            builder = DefaultChannelBuilder(address)
+            _check_answers([builder.endpoint], _SERVER)
+            channel = builder.toChannel()
             grpc.channel_ready_future(channel).result(timeout=_SECONDS_TO_ANSWER)
             channel.close()
             return ConnectSession.builder.remote(address).config(map=options).create()
         except grpc.FutureTimeoutError as error:
-            raise _no_answer("Spark Connect server") from error
+            raise _no_answer(_SERVER) from error
         except (PySparkException, grpc.RpcError) as error:
             raise SourceError(_UNREACHABLE + one_line(error).replace(address, "its address")) from error
 
@@ -79,23 +87,19 @@ STANDALONE = _Standalone()
 CONNECT = _Connect()
 
 
-def _check_answers(address: str) -> None:
-    """Spark itself would try for a minute. Of several masters one is enough."""
-    masters = re.findall(r"([^,/]+):(\d+)(?:,|$)", address.removeprefix("spark://"))
-    if not masters:
-        raise SettingError(
-            "HEALTH_SOURCE_URL must be spark://HOST:PORT, of several masters spark://HOST:PORT,HOST:PORT"
-        )
-    for host, port in masters:
+def _check_answers(endpoints: list[str], what: str) -> None:
+    """Spark itself would try for minutes. Of several endpoints (HOST:PORT) one is enough."""
+    for endpoint in endpoints:
+        host, _, port = endpoint.rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER / len(masters)).close()
+            socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER / len(endpoints)).close()
         except (OSError, OverflowError):
             continue
         return
-    raise _no_answer("Spark master")
+    raise _no_answer(what)
 
 
-def _started(address: str, options: dict[str, str]) -> Any:
+def _started(address: str, options: dict[str, Any]) -> Any:
     """The driver, once an executor has done a first piece of work for it."""
     try:
         session = SparkSession.builder.config(map=options).master(address).getOrCreate()
