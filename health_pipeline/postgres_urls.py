@@ -9,9 +9,19 @@ from health_pipeline.errors import SettingError
 
 SCHEMES = ("postgresql", "postgres")
 
+# A host that doesn't answer is given up after ten seconds, a connection that is gone without a word after two minutes:
+# otherwise a run may wait for hours.
+_LIMITS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "60",
+    "keepalives_interval": "10",
+    "keepalives_count": "6",
+    "tcp_user_timeout": "120000",
+}
+
 
 def connection_uri(setting: str, url: str) -> str:
-    """The URL for libpq, giving up on an unreachable host after ten seconds unless it says otherwise.
+    """The URL for libpq, with limits on how long silence is waited out unless it has its own.
 
     Raises SettingError, naming the setting but not its value, for what can't be the URL of a PostgreSQL database.
     """
@@ -24,8 +34,8 @@ def connection_uri(setting: str, url: str) -> str:
     if re.search(r"%(?![0-9A-Fa-f]{2})", url):
         raise _malformed(setting)
     query = parse_qsl(parts.query, keep_blank_values=True)
-    if not any(name == "connect_timeout" for name, _ in query):
-        query.append(("connect_timeout", "10"))
+    given = {name for name, _ in query}
+    query += [(name, limit) for name, limit in _LIMITS.items() if name not in given]
     return urlunsplit(parts._replace(scheme="postgresql", query=urlencode(query)))
 
 

@@ -149,9 +149,10 @@ def _at_stage(scene: Scene, stage: str, do: Do, *, skipped: int = 0, delay: floa
 
     def harm(run: Backfill) -> str:
         with _watch(scene) as watch:
-            if watch.until(run, stage, skipped=skipped):
+            found = stage if watch.until(run, stage, skipped=skipped) else ENDED
+            if delay and found != ENDED:
                 time.sleep(delay)
-            found = watch.stage(run)
+                found = watch.stage(run)
             if found != ENDED:
                 do(run)
         return found

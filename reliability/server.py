@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -66,8 +67,11 @@ class Server:
 
     def _start(self) -> None:
         """With the options that it had."""
-        options = (self._data / "postmaster.opts").read_text().split(" ", 1)[1].replace('"', "'")
-        self._run("pg_ctl", "-w", "-s", "start", "-l", str(self._data / "log"), "-o", options)
+        _, *options = shlex.split((self._data / "postmaster.opts").read_text())
+        # pg_ctl names the folder itself.
+        folder = options.index("-D")
+        del options[folder : folder + 2]
+        self._run("pg_ctl", "-w", "-s", "start", "-l", str(self._data / "log"), "-o", shlex.join(options))
 
     def _run(self, name: str, *arguments: str) -> None:
         program = bundled_program(name)

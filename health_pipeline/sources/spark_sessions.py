@@ -66,18 +66,24 @@ class _Connect:
     """Sessions of a Spark Connect server, each its own."""
 
     def open(self, address: str, options: dict[str, Any]) -> Any:
-        """A session. Raises SourceError where no such server answers or it refuses; what it says may name the address."""
+        """A session. Raises SourceError where no such server answers, or it refuses."""
         try:
             builder = DefaultChannelBuilder(address)
-            _check_answers([builder.endpoint], _SERVER)
-            channel = builder.toChannel()
+        except (PySparkException, ValueError) as error:
+            raise SettingError(
+                "HEALTH_SOURCE_URL must be sc://HOST:PORT, or with a server's parameters sc://HOST:PORT/;use_ssl=true;token=…"
+            ) from error
+        _check_answers([builder.endpoint], _SERVER)
+        channel = builder.toChannel()
+        try:
             grpc.channel_ready_future(channel).result(timeout=_SECONDS_TO_ANSWER)
-            channel.close()
             return ConnectSession.builder.remote(address).config(map=options).create()
         except grpc.FutureTimeoutError as error:
             raise _no_answer(_SERVER) from error
         except (PySparkException, grpc.RpcError) as error:
             raise SourceError(_UNREACHABLE + one_line(error).replace(address, "its address")) from error
+        finally:
+            channel.close()
 
     def leave(self, session: Any) -> None:
         session.stop()

@@ -25,6 +25,8 @@ from health_pipeline.warehouse.connection import arrow_connection
 from health_pipeline.warehouse.months import make_months
 
 _STAGED = "staged"
+# So the server ends the transaction of a machine that is gone without a word, and gives its locks away, within two minutes.
+_KEEPALIVE = ("tcp_keepalives_idle = 60", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 6")
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,9 @@ def writing(url: str, tables: Sequence[Table], days: DayRange, run_id: str, cloc
     """A writer of the days whose work is committed at the end. Runs that write the same table wait for each other."""
     make_months(url, tables, days)
     with arrow_connection(url) as connection:
+        with connection.cursor() as cursor:
+            for setting in _KEEPALIVE:
+                cursor.execute(f"SET LOCAL {setting}")
         lock_tables(connection, [table.name for table in tables])
         yield Writer(connection, run_id, clock)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 from adbc_driver_postgresql import dbapi
 
 from health_pipeline.days import DayRange
+from health_pipeline.postgres_urls import connection_uri
 from health_pipeline.settings import now
 from health_pipeline.sources.postgres import PostgresConnector
 from health_pipeline.tables.frames import arrow_schema
@@ -366,6 +368,16 @@ def assert_transient(work: Work, url: str, harm: Callable[[], object]) -> None:
     with pytest.raises(Exception) as error:  # noqa: PT011 - of which kind it is depends on the driver
         work(url, harm)
     assert is_transient(error.value), error.value
+
+
+def test_a_connection_that_is_gone_without_a_word_is_given_up(victim: Server) -> None:
+    with CuttingProxy(victim.url("warehouse")) as proxy:
+        connection = psycopg2.connect(connection_uri("HEALTH_WAREHOUSE_URL", proxy.url + "?keepalives_count=9"))
+        with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
+            names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            found = [end.getsockopt(socket.IPPROTO_TCP, name) for name in names]
+        connection.close()
+    assert found == [60, 10, 9, 120_000]
 
 
 @pytest.mark.usefixtures("undisturbed")
