@@ -88,6 +88,10 @@ def in_the_middle(deployment: Deployment, after: int) -> dg.DagsterRun | None:
     return started[0] if waiting > after and started else None
 
 
+def is_started(deployment: Deployment, run: dg.DagsterRun) -> bool:
+    return run.run_id in {started.run_id for started in nights(deployment, dg.DagsterRunStatus.STARTED)}
+
+
 def unfinished(deployment: Deployment) -> dict[str, list[date]]:
     """Per table, what is not materialised of what is due."""
     settings, clock = read_settings(), now()
@@ -119,11 +123,11 @@ def test_eight_nights_are_made_up_for_whatever_is_killed(deployment: Deployment)
         second = wait_for(
             lambda: next(iter(r for r in nights(deployment) if r.parent_run_id == first.run_id), None), "its second try"
         )
-        wait_for(lambda: in_the_middle(deployment, 1), "the second try to write")
+        wait_for(lambda: in_the_middle(deployment, 1) and is_started(deployment, second), "the second try to write")
         # The machine goes down: nobody is left to tell what became of the run.
         end_processes_of(Path(os.environ["HEALTH_HOME"]))
         server.wait()
-        assert second.run_id in {run.run_id for run in nights(deployment, dg.DagsterRunStatus.STARTED)}
+        assert is_started(deployment, second)
         holder.rollback()
         server = up(deployment)
         wait_for(lambda: not unfinished(deployment) or None, "all days")
