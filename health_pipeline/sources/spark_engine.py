@@ -28,6 +28,7 @@ from pyspark.sql import DataFrame
 
 from health_pipeline.errors import SourceError
 
+SPARK_ERRORS = (PySparkException, Py4JError, grpc.RpcError, ConnectionError)  # the last: a driver that has ended
 _LONGEST_MESSAGE = 600
 _UNREADABLE = "the source can't be read: "
 
@@ -108,7 +109,7 @@ class SparkEngine(Backend):  # type: ignore[misc]
         """Turns Spark's errors into a SourceError of one line."""
         try:
             yield
-        except (PySparkException, Py4JError, grpc.RpcError) as error:
+        except SPARK_ERRORS as error:
             raise SourceError(prefix + one_line(error)) from error
 
     def _frame(self, table: ir.Table) -> DataFrame:
@@ -123,13 +124,14 @@ class SparkEngine(Backend):  # type: ignore[misc]
 
 def one_line(error: Exception) -> str:
     """Spark's own words in one line, without the stack of its calls."""
-    java = getattr(error, "java_exception", None)
-    text = str(java.getMessage() or java) if java is not None else str(error)
+    try:
+        java = getattr(error, "java_exception", None)
+        text = str(java.getMessage() or java) if java is not None else str(error)
+    except (Py4JError, ConnectionError):
+        return "Spark's driver has ended"  # the words were its own to tell
     lines = [line.strip() for line in text.splitlines()]
-    told = " ".join(
-        line for line in lines if line and not line.startswith(("at ", "JVM stacktrace", "Driver stacktrace"))
-    )
-    return told[:_LONGEST_MESSAGE]
+    told = [line for line in lines if line and not line.startswith(("at ", "JVM stacktrace", "Driver stacktrace"))]
+    return " ".join(told)[:_LONGEST_MESSAGE]
 
 
 def _type(found: Any) -> dt.DataType:

@@ -9,17 +9,17 @@ import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import grpc
-from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.session import SparkSession as ConnectSession
 from pyspark.sql.session import SparkSession
 
 from health_pipeline.errors import SettingError, SourceError
-from health_pipeline.sources.spark_engine import one_line
+from health_pipeline.sources.spark_engine import SPARK_ERRORS, one_line
 
 _UNREACHABLE = "the source can't be reached (HEALTH_SOURCE_URL): "
 _SERVER = "Spark Connect server"
@@ -59,7 +59,8 @@ class _Standalone:
         with self._lock:
             self._open -= 1
             if self._open == 0:
-                self._first.stop()
+                with suppress(*SPARK_ERRORS):  # a driver that has ended needs no end
+                    self._first.stop()
 
 
 class _Connect:
@@ -80,7 +81,7 @@ class _Connect:
             return ConnectSession.builder.remote(address).config(map=options).create()
         except grpc.FutureTimeoutError as error:
             raise _no_answer(_SERVER) from error
-        except (PySparkException, grpc.RpcError) as error:
+        except SPARK_ERRORS as error:
             raise SourceError(_UNREACHABLE + one_line(error).replace(address, "its address")) from error
         finally:
             channel.close()
@@ -109,7 +110,7 @@ def _started(address: str, options: dict[str, Any]) -> Any:
     """The driver, once an executor has done a first piece of work for it."""
     try:
         session = SparkSession.builder.config(map=options).master(address).getOrCreate()
-    except (PySparkException, Py4JError) as error:
+    except SPARK_ERRORS as error:
         if isinstance(error, PySparkException) and error.getCondition() == "JAVA_GATEWAY_EXITED":
             raise SettingError(
                 "HEALTH_SOURCE_URL: spark:// needs Java 17 on this machine too: install it, or set JAVA_HOME; or use sc://"
@@ -125,7 +126,7 @@ def _started(address: str, options: dict[str, Any]) -> Any:
                 f"{_UNREACHABLE}no worker of the Spark cluster had room within {_SECONDS_TO_START} seconds; see whether its"
                 " workers are up, and what spark.cores.max and spark.executor.memory ask of them"
             ) from error
-        except (PySparkException, Py4JError) as error:
+        except SPARK_ERRORS as error:
             session.stop()
             raise SourceError(_UNREACHABLE + one_line(error)) from error
     return session

@@ -238,6 +238,8 @@ def test_nobody_answers(address: str) -> None:
     ("url", "expected"),
     [
         ("spark://127.0.0.1", "must be spark://HOST:PORT"),
+        ("sc://127.0.0.1:hunter2", "must be sc://HOST:PORT"),
+        ("sc://127.0.0.1:1/;token=hunter2;nonsense", "must be sc://HOST:PORT"),
         ("spark://127.0.0.1:1?memory=hunter2", "'memory' is no option of a Spark source"),
         ("spark://127.0.0.1:1?spark.hadoop.fs.s3a.secret.key=hunter2", "spark.hadoop.fs.s3a.secret.key would be seen"),
     ],
