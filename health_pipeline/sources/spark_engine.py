@@ -30,6 +30,7 @@ from health_pipeline.errors import SourceError
 
 SPARK_ERRORS = (PySparkException, Py4JError, grpc.RpcError, ConnectionError)  # the last: a driver that has ended
 _LONGEST_MESSAGE = 600
+_ENDED = "Spark's driver on this machine has ended"
 _UNREADABLE = "the source can't be read: "
 
 
@@ -127,8 +128,10 @@ def one_line(error: Exception) -> str:
     try:
         java = getattr(error, "java_exception", None)
         text = str(java.getMessage() or java) if java is not None else str(error)
-    except (Py4JError, ConnectionError):
-        return "Spark's driver has ended"  # the words were its own to tell
+    except (Py4JError, ConnectionError):  # the words were the driver's to tell
+        text = _ENDED
+    if isinstance(error, ConnectionError):
+        text = _ENDED
     lines = [line.strip() for line in text.splitlines()]
     told = [line for line in lines if line and not line.startswith(("at ", "JVM stacktrace", "Driver stacktrace"))]
     return " ".join(told)[:_LONGEST_MESSAGE]
