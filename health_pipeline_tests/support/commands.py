@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -65,13 +66,13 @@ def processes_of(home: Path) -> list[psutil.Process]:
 
 
 def end_processes_of(home: Path) -> None:
-    """Kill what a failed test left running in this home."""
-    for process in processes_of(home):
-        try:
-            process.kill()
-            process.wait(10)
-        except psutil.NoSuchProcess:
-            continue
+    """Kill what runs in this home at one moment, as a machine that goes down does: none sees another end."""
+    ending = processes_of(home)
+    for end in (psutil.Process.suspend, psutil.Process.kill):
+        for process in ending:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(process)
+    psutil.wait_procs(ending, 10)
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], *parts: str) -> None:
