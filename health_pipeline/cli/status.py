@@ -59,13 +59,14 @@ def _tables(instance: dg.DagsterInstance, connection: sa.Connection, settings: S
 
 
 def _sources(context: RunContext, set_apart: Mapping[str, int], stopped: Set[str]) -> Screen:
-    screen = Screen("source table", "newest fact", "", "rows set apart", title="Source", title_justify="left")
+    screen = Screen("source table", "newest fact", "state", "rows set apart", title="Source", title_justify="left")
     with context.reading(is_recorded=False) as reader:
+        facts = reader.newest_facts(source.name for source in SOURCE_TABLES.values() if reader.is_mapped(source))
         for source in SOURCE_TABLES.values():
-            if not reader.is_mapped(source):
+            if source.name not in facts:
                 screen.add_row(source.name, "not mapped", "", "")
                 continue
-            newest = reader.newest_fact(source)
+            newest = facts[source.name]
             shown = "no rows" if newest is None else f"{newest:%Y-%m-%d %H:%M:%S} UTC"
             state = "stopped" if source.name in stopped else ""
             screen.add_row(source.name, shown, state, str(set_apart.get(source.name, 0)))

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
@@ -31,3 +32,13 @@ def stored(engine: Backend, reader: pa.RecordBatchReader) -> ir.Table:
     finally:
         engine.con.unregister(stream)
     return engine.table(name, database=("temp", "main"))
+
+
+def settled(engine: Backend, good: ir.Table, loaded: ir.Table) -> ir.Table:
+    """The good rows as a table of their own, in place of the loaded ones where some of these were bad."""
+    if good.equals(loaded):
+        return loaded
+    table = engine.create_table(ibis.util.gen_name("good"), good, temp=True)
+    for rows in loaded.op().find(ops.DatabaseTable):
+        engine.raw_sql(f'DROP TABLE "{rows.name}"')
+    return table

@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.errors import SourceError
-from health_pipeline.sources.engine import new_engine
+from health_pipeline.sources.engine import new_engine, settled
 from health_pipeline.sources.logical import Relation, without_nul
 from health_pipeline.sources.mapping import Place
 
@@ -38,8 +38,8 @@ class _InPlaceConnector(ABC):
         with _source_errors("the source can't be read: "):
             return self.engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)
 
-    def settled(self, good: ir.Table) -> ir.Table:
-        return good
+    def settled(self, good: ir.Table, loaded: ir.Table) -> ir.Table:
+        return settled(self.engine, good, loaded)
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Files guarantee nothing about their rows."""

@@ -16,7 +16,7 @@ from adbc_driver_postgresql import dbapi
 
 from health_pipeline.errors import SourceError
 from health_pipeline.postgres_urls import connection_uri, libpq_message
-from health_pipeline.sources.engine import new_engine, stored
+from health_pipeline.sources.engine import new_engine, settled, stored
 from health_pipeline.sources.logical import Relation
 from health_pipeline.sources.mapping import Place
 
@@ -102,8 +102,8 @@ class PostgresConnector:
             self._cursor.execute(query)
             return stored(self.engine, self._cursor.fetch_record_batch())
 
-    def settled(self, good: ir.Table) -> ir.Table:
-        return good
+    def settled(self, good: ir.Table, loaded: ir.Table) -> ir.Table:
+        return settled(self.engine, good, loaded)
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         if place.sql:

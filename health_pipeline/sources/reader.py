@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import reduce
@@ -55,8 +55,8 @@ class Connector(Protocol):
     def load(self, rows: ir.Table) -> ir.Table:
         """The rows as a table of the engine."""
 
-    def settled(self, good: ir.Table) -> ir.Table:
-        """Good rows, made of tables that `load` gave and that may go now, as it is best to use them many times."""
+    def settled(self, good: ir.Table, loaded: ir.Table) -> ir.Table:
+        """Good rows as it is best to use them many times; the loaded ones that they were made of may go now."""
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         """Whether the source itself guarantees that the physical columns are unique together."""
@@ -149,14 +149,25 @@ class SourceReader:
         if parts and found.may_repeat_keys:
             loaded = self._with_rows_of_same_key(found, names, loaded, parts)
         good = self._set_bad_rows_apart(found, names, loaded)
-        self.rows_read[table.name] = loaded.count().execute()
-        good = self.connector.settled(good)
+        self.rows_read[table.name] = _count(loaded)
+        good = self.connector.settled(good, loaded)
         if table is TENANTS:
             self._good_tenants = good
         return good
 
-    def newest_fact(self, table: SourceTable) -> datetime | None:
-        """When the newest row that isn't of the future was created, UTC; None where there is none."""
+    def newest_facts(self, names: Iterable[str]) -> dict[str, datetime | None]:
+        """When the newest row of each of these tables was created that isn't of the future, UTC; None where there is none."""
+        facts = [self._newest_fact(SOURCE_TABLES[name]) for name in names]
+        found = self.connector.load(_union(facts)).to_pyarrow().to_pylist()
+        return {row["source_table"]: row["newest"] and row["newest"].replace(tzinfo=UTC) for row in found}
+
+    def freshness(self) -> dict[str, Freshness]:
+        """How fresh each table is of which rows were read."""
+        newest = self.newest_facts(self.rows_read)
+        return {name: self._freshness_of(SOURCE_TABLES[name], newest[name]) for name in self.rows_read}
+
+    def _newest_fact(self, table: SourceTable) -> ir.Table:
+        """One row: the table's name, and its newest fact or null."""
         found = self._find(table)
         assert found is not None
 
@@ -166,18 +177,10 @@ class SourceReader:
 
         # Of the column as it stands, which an index can answer.
         past = found.named(has_been)
-        found_newest = self.connector.load(past.agg(newest=past[table.creation].max())).to_pyarrow()["newest"]
-        newest: datetime | None = found_newest[0].as_py()
-        if newest is None or newest.tzinfo:
-            return newest and newest.astimezone(UTC)
-        return newest.replace(tzinfo=UTC)
+        newest = past.agg(newest=past[table.creation].max())
+        return newest.select(source_table=ibis.literal(table.name), newest=newest.newest.cast("timestamp"))
 
-    def freshness(self) -> dict[str, Freshness]:
-        """How fresh each table is of which rows were read."""
-        return {name: self._freshness_of(SOURCE_TABLES[name]) for name in self.rows_read}
-
-    def _freshness_of(self, table: SourceTable) -> Freshness:
-        newest = self.newest_fact(table)
+    def _freshness_of(self, table: SourceTable, newest: datetime | None) -> Freshness:
         if newest is None or not is_silent(newest, self.clock):
             return Freshness(newest, is_stopped=False)
         found = self._find(table)
@@ -237,35 +240,39 @@ class SourceReader:
             return ~read & rows[key].isin(keys.filter(keys[key].notnull() & (keys[key] != ""))[key])
 
         others = self.connector.load(found.rows(names, same_key_elsewhere))
-        return loaded.union(others, distinct=False) if others.count().execute() else loaded
+        return loaded.union(others, distinct=False) if _count(others) else loaded
 
     def _set_bad_rows_apart(self, found: _Found, names: list[str], loaded: ir.Table) -> ir.Table:
         table = found.table
         engine = self.connector.engine
-        faulty = loaded.mutate(reason=row_fault(table, loaded, self._good_tenants, self.clock))
-        repeated = None
-        if found.may_repeat_keys:
-            fault_free = faulty.filter(faulty.reason.isnull())
-            repeated = engine.create_table(_fresh("repeated"), duplicate_keys(table, fault_free), temp=True)
-        is_suspect = faulty.reason.notnull()
+        repeated = self._repeated_keys(found, loaded)
+        is_suspect = row_fault(table, loaded, self._good_tenants, self.clock).notnull()
         if repeated is not None:
-            is_suspect |= _key_in(table, faulty, repeated)
-        suspects = faulty.filter(is_suspect)
-        if not suspects.count().execute():
+            is_suspect |= _key_in(table, loaded, repeated)
+        suspects = engine.create_table(_fresh("suspects"), loaded.filter(is_suspect), temp=True)
+        if not _count(suspects):
             return loaded
         complete = self._complete_rows(found, names, suspects)
         judged = engine.create_table(_fresh("judged"), self._judged(table, complete), temp=True)
         self._record(table, judged)
-        innocent = faulty.filter(~is_suspect).drop("reason")
+        innocent = loaded.filter(~is_suspect)
         if repeated is None:
             return innocent
         staying = judged.filter(judged.reason.isnull() & _key_in(table, judged, repeated)).select(names)
         return innocent.union(staying, distinct=False)
 
+    def _repeated_keys(self, found: _Found, loaded: ir.Table) -> ir.Table | None:
+        """The keys that several rows have, good or bad; None where there are none."""
+        if not found.may_repeat_keys:
+            return None
+        keys = duplicate_keys(found.table, loaded)
+        repeated = self.connector.engine.create_table(_fresh("repeated"), keys, temp=True)
+        return repeated if _count(repeated) else None
+
     def _complete_rows(self, found: _Found, names: list[str], suspects: ir.Table) -> ir.Table:
         """The suspects with all columns of the contract: read again where only some of the mapped ones were read at first."""
         if set(found.mapped) <= set(names):
-            return found.with_all_columns(suspects.drop("reason"))
+            return found.with_all_columns(suspects)
         creation = found.table.creation
         instants = suspects.select(creation).distinct().to_pyarrow()[creation].to_pylist()
         known = [value for value in instants if value is not None]
@@ -279,7 +286,7 @@ class SourceReader:
             return listed | is_infinite(column) | column.isnull()
 
         again = self.connector.load(found.rows(found.table.names, same_instant))
-        read = suspects.drop("reason").distinct()
+        read = suspects.distinct()
         same = [again[name].identical_to(read[name]) for name in names]
         return again.semi_join(read, same)
 
@@ -335,14 +342,18 @@ def _union(tables: list[ir.Table]) -> ir.Table:
     return tables[0] if len(tables) == 1 else ibis.union(*tables, distinct=False)
 
 
+def _count(rows: ir.Table) -> int:
+    return int(rows.count().to_pyarrow().as_py())
+
+
 def _key_in(table: SourceTable, rows: ir.Table, keys: ir.Table) -> ir.BooleanValue:
-    """Whether the row is fault-free so far and its key is among the keys."""
+    """Whether the row's key is among the keys."""
     if len(table.key) == 1:
         inside = rows[table.key[0]].isin(keys[table.key[0]])
     else:
         parts = [rows[name].cast("string") for name in table.key]
         inside = _joined(parts).isin(_joined([keys[name].cast("string") for name in table.key]))
-    return rows.reason.isnull() & has_key(table, rows) & inside
+    return has_key(table, rows) & inside
 
 
 def _joined(parts: list[ir.StringValue]) -> ir.StringValue:

@@ -60,7 +60,7 @@ class SparkConnector:
     def load(self, rows: ir.Table) -> ir.Table:
         return self.engine.kept(rows)
 
-    def settled(self, good: ir.Table) -> ir.Table:
+    def settled(self, good: ir.Table, loaded: ir.Table) -> ir.Table:  # noqa: ARG002
         table = self.engine.create_table(ibis.util.gen_name("good"), good, temp=True)
         self.engine.release()
         return table

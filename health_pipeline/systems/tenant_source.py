@@ -60,34 +60,26 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
 
 
 def _event_parts(reader: SourceReader, context: RunContext, days: DayRange, base: UseBase | None) -> list[Predicate]:
-    """Which events a run reads: all of the range's days; of the windows before them the logins, the uses of features and
-    what can only be bad; before that every use of a feature that the base doesn't count; and whatever has no instant, or an
-    impossible one."""
+    """Which events a run reads, in one look over them: all of the range's days; of the windows before them the logins, the
+    uses of features and what can only be bad; before that every use of a feature that the base doesn't count. And whatever has
+    no instant, or an impossible one."""
     start, end = context.calendar.start(days.first), context.calendar.end(days.last)
     window_start = context.calendar.end(_before_windows(context, days))
     uncounted = context.calendar.end(base.as_of) if base else _EARLIEST
     has_features = reader.has_column(contract.EVENTS, "feature_key")
+    first = min(uncounted, window_start) if has_features else window_start
 
-    def used(rows: ir.Table) -> ir.BooleanValue:
-        return rows.feature_key.notnull() & (rows.feature_key != "") if has_features else ibis.literal(False)
-
-    def between(rows: ir.Table, first: datetime, last: datetime) -> ir.BooleanValue:
-        return (rows.occurred_at >= at(rows.occurred_at, first)) & (rows.occurred_at < at(rows.occurred_at, last))
-
-    def on_days(rows: ir.Table) -> ir.BooleanValue:
-        return between(rows, start, end)
-
-    def in_windows(rows: ir.Table) -> ir.BooleanValue:
+    def needed(rows: ir.Table) -> ir.BooleanValue:
+        when = rows.occurred_at
         ids = (rows.tenant_id, rows.user_id, rows.event_type)
         lacking = ibis.or_(*(value.isnull() | (value == "") for value in ids))
-        stray = lacking | reader.of_no_good_tenant(rows)
-        return between(rows, window_start, start) & ((rows.event_type == LOGIN) | used(rows) | stray)
+        in_windows = (rows.event_type == LOGIN) | lacking | reader.of_no_good_tenant(rows)
+        kept = (when >= at(when, start)) | ((when >= at(when, window_start)) & in_windows)
+        if has_features:
+            kept |= rows.feature_key.notnull() & (rows.feature_key != "")
+        return (when >= at(when, first)) & (when < at(when, end)) & kept
 
-    def uses_before(rows: ir.Table) -> ir.BooleanValue:
-        return between(rows, uncounted, window_start) & used(rows)
-
-    parts: list[Predicate] = [on_days, in_windows, *impossible_events(context.clock, end)]
-    return [*parts, uses_before] if has_features and uncounted < window_start else parts
+    return [needed, *impossible_events(context.clock, end)]
 
 
 def _before_windows(context: RunContext, days: DayRange) -> date:
