@@ -18,6 +18,15 @@ from health_pipeline_tests.support.databases import administer
 NewDatabase = Callable[..., str]
 
 
+# Files of which a test waits for long, or which take long as a whole.
+_LONG = ("test_nights", "test_spark", "test_backfill", "test_dagster_run", "test_against_reference", "test_commands")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files begin first, so that none is left to run alone at the end."""
+    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings must not reach a test."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from health_pipeline.tables.catalogue import SCHEMA, TABLES
 from health_pipeline.tables.declare import Table, Type
@@ -58,22 +58,24 @@ def _digests(table: Table) -> str:
     )
 
 
-def states(found: Contents, versions: Mapping[str, Contents]) -> dict[str, str]:
-    """By step, the name of the version that its tables are as in; BROKEN where there is none."""
+def states(found: Contents, versions: Mapping[str, Contents], compared: Collection[str]) -> dict[str, str]:
+    """By step, the name of the version that its tables are as in, of those compared; BROKEN where there is none."""
     return {
         step: next((name for name, each in versions.items() if _of(found, tables) == _of(each, tables)), BROKEN)
-        for step, tables in COMMITTED_TOGETHER.items()
+        for step, tables in (
+            (step, [name for name in names if name in compared]) for step, names in COMMITTED_TOGETHER.items()
+        )
     }
 
 
-def differences(found: Contents, expected: Contents) -> list[str]:
-    """Tables and days that differ, with the numbers of rows."""
+def differences(found: Contents, expected: Contents, compared: Collection[str] = (*COMPUTED, *RECORDED)) -> list[str]:
+    """Tables and days that differ, of the tables compared, with the numbers of rows."""
     return [
         f"{table} {day}: {found.get((table, day), (0, ''))[0]} rows, expected {expected.get((table, day), (0, ''))[0]}"
         for table, day in sorted(found.keys() | expected.keys())
-        if found.get((table, day)) != expected.get((table, day))
+        if table in compared and found.get((table, day)) != expected.get((table, day))
     ]
 
 
-def _of(found: Contents, tables: tuple[str, ...]) -> dict[tuple[str, str], Digest]:
+def _of(found: Contents, tables: Collection[str]) -> dict[tuple[str, str], Digest]:
     return {place: digest for place, digest in found.items() if place[0] in tables}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -19,14 +19,16 @@ _RESTARTING = (None, "57P01", "57P02", "57P03")
 class Reader:
     """Looks at all tables in one statement, over and over, and compares those of each step with what may stand there.
 
-    versions: the contents that are whole, by name. looks: how often it has looked. seen: what it saw that may not be.
+    versions: the contents that are whole, by name. compared: the tables that count. looks: how
+    often it has looked. seen: what it saw that may not be.
     """
 
-    def __init__(self, warehouse: str, versions: Mapping[str, Contents]) -> None:
+    def __init__(self, warehouse: str, versions: Mapping[str, Contents], compared: Collection[str]) -> None:
         self.looks = 0
         self.seen: set[str] = set()
         self._warehouse = warehouse
         self._versions = versions
+        self._compared = [name for name in COMPUTED if name in compared]
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._read)
 
@@ -43,10 +45,11 @@ class Reader:
     def _read(self) -> None:
         while not self._is_over.wait(_PAUSE_SECONDS):
             try:
-                found = contents(self._warehouse, COMPUTED)
+                found = contents(self._warehouse, self._compared)
             except psycopg2.Error as error:
                 if error.pgcode not in _RESTARTING:
                     self.seen.add(f"an error: {error}")
                 continue
             self.looks += 1
-            self.seen |= {f"half of {step}" for step, state in states(found, self._versions).items() if state == BROKEN}
+            stand = states(found, self._versions, self._compared)
+            self.seen |= {f"half of {step}" for step, state in stand.items() if state == BROKEN}

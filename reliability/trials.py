@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from health_pipeline.tables.records import SCORE_RESTATEMENTS
 from reliability.commands import Backfill
-from reliability.contents import BROKEN, contents, differences, states
+from reliability.contents import BROKEN, COMPUTED, RECORDED, contents, differences, states
 from reliability.readers import Reader
 from reliability.scene import Scene
 from reliability.stages import ENDED, count_in, started_runs
@@ -22,7 +23,8 @@ class Fault:
 
     harm: does it to a backfill that has just begun, and returns what that was doing then (ENDED: it came too late). settings:
     of the disturbed backfill. mend: what an operator does before the next one. must_go_on: it has to come to a good end by
-    itself; must_fail: it can't. source_changes: the source is at times the other one.
+    itself; must_fail: it can't. source_changes: the source is at times the other one, so that the next backfill may restate
+    scores, which no version of the contents has.
     """
 
     name: str
@@ -33,6 +35,12 @@ class Fault:
     must_fail: bool = False
     source_changes: bool = False
     tablespace: str = "pg_default"
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The tables that must be as in one of the versions."""
+        left_out = {SCORE_RESTATEMENTS.name} if self.source_changes else set()
+        return tuple(name for name in (*COMPUTED, *RECORDED) if name not in left_out)
 
 
 @dataclass
@@ -69,7 +77,7 @@ def tried(scene: Scene, fault: Fault) -> Trial:
     trial = Trial(fault.name)
     scene.restore(fault.tablespace)
     versions = {OLD: scene.before, NEW: scene.after} | ({OTHER: scene.other} if fault.source_changes else {})
-    with Reader(scene.warehouse, versions) as reader:
+    with Reader(scene.warehouse, versions, fault.compared) as reader:
         run = scene.backfill(**fault.settings)
         trial.stage = fault.harm(run)
         harmed = time.monotonic()
@@ -77,11 +85,11 @@ def tried(scene: Scene, fault: Fault) -> Trial:
         trial.seconds = time.monotonic() - harmed
         trial.said = "" if trial.went_on else run.output.strip().rpartition("\n")[2]
         alone = scene.seconds_until_alone()
-        trial.left = states(contents(scene.warehouse), versions)
+        trial.left = states(contents(scene.warehouse, fault.compared), versions, fault.compared)
         trial.retries = count_in(scene.dagster, "event_logs", "dagster_event_type = 'STEP_RESTARTED'")
         trial.problems += _problems(trial, fault, is_alone=alone is not None)
         fault.mend()
-        trial.problems += _next_backfill(scene)
+        trial.problems += _next_backfill(scene, fault)
         if not trial.went_on:
             trial.seconds = time.monotonic() - harmed
     trial.looks = reader.looks
@@ -104,12 +112,12 @@ def _problems(trial: Trial, fault: Fault, *, is_alone: bool) -> Iterator[str]:
         yield "it should have failed"
 
 
-def _next_backfill(scene: Scene) -> Iterator[str]:
+def _next_backfill(scene: Scene, fault: Fault) -> Iterator[str]:
     """Run it; what may not be then."""
     run = scene.backfill()
     if run.wait():
         yield f"the next backfill failed: {run.output[-500:]}"
-    yield from differences(contents(scene.warehouse), scene.after)
+    yield from differences(contents(scene.warehouse, fault.compared), scene.after, fault.compared)
     if started := started_runs(scene.dagster):
         yield f"{started} runs count as running, though none does"
     if scene.seconds_until_alone() is None:

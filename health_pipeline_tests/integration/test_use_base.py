@@ -29,24 +29,23 @@ def fresh(new_database: NewDatabase, migrated_template: str) -> Any:
     return lambda: new_database(migrated_template)
 
 
-@pytest.mark.parametrize("kind", SOURCE_KINDS)
+@pytest.mark.parametrize(
+    ("kind", "seed", "zone"), zip(SOURCE_KINDS, (3, 4, 5), ("UTC", "Europe/Berlin", "Pacific/Apia"), strict=True)
+)
 def test_going_on_gives_what_the_whole_history_gives(
-    kind: str, fresh: Any, new_database: NewDatabase, tmp_path: Path
+    kind: str, seed: int, zone: str, fresh: Any, new_database: NewDatabase, tmp_path: Path
 ) -> None:
-    for seed, zone in ((3, "UTC"), (4, "Europe/Berlin"), (5, "Pacific/Apia")):
-        source = hostile_source(seed, days=(NIGHT.first, NIGHT.last), zone=zone, clock=CLOCK, tenants=15)
-        folder = tmp_path / f"{seed}"
-        folder.mkdir()
-        url = load_source(kind, source, folder, new_database)
-        going_on, from_scratch = fresh(), fresh()
-        run(context_for(url, going_on, CLOCK, zone=zone), NIGHT.first, NIGHT.last)
-        assert query(going_on, "SELECT as_of FROM health.feature_use_bases") == [{"as_of": AS_OF}]
-        second = run(context_for(url, going_on, CLOCK, zone=zone), NIGHT.first, NIGHT.last)
-        first = run(context_for(url, from_scratch, CLOCK, zone=zone), NIGHT.first, NIGHT.last)
-        assert second.use_base is None
-        assert first.use_base is not None
-        assert second.facts.rows_read["events"] < first.facts.rows_read["events"]
-        assert all_rows(going_on, "tenant_health") == all_rows(from_scratch, "tenant_health")
+    source = hostile_source(seed, days=(NIGHT.first, NIGHT.last), zone=zone, clock=CLOCK, tenants=15)
+    url = load_source(kind, source, tmp_path, new_database)
+    going_on, from_scratch = fresh(), fresh()
+    run(context_for(url, going_on, CLOCK, zone=zone), NIGHT.first, NIGHT.last)
+    assert query(going_on, "SELECT as_of FROM health.feature_use_bases") == [{"as_of": AS_OF}]
+    second = run(context_for(url, going_on, CLOCK, zone=zone), NIGHT.first, NIGHT.last)
+    first = run(context_for(url, from_scratch, CLOCK, zone=zone), NIGHT.first, NIGHT.last)
+    assert second.use_base is None
+    assert first.use_base is not None
+    assert second.facts.rows_read["events"] < first.facts.rows_read["events"]
+    assert all_rows(going_on, "tenant_health") == all_rows(from_scratch, "tenant_health")
 
 
 @pytest.fixture
