@@ -92,14 +92,20 @@ class Calendar:
     def day_index(self, instant: ir.TimestampValue, days: DayRange, lookback: int = 0) -> ir.IntegerValue:
         """The day of a naive UTC timestamp column as an index into `days`: 0 for `days.first`, negative before it.
 
+        Exact as `day` is: instants beyond get an index that also lies before or after what is exact.
+        """
+        return index_in(self.day(instant, days, lookback), days)
+
+    def day(self, instant: ir.TimestampValue, days: DayRange, lookback: int = 0) -> ir.DateValue:
+        """The day of a naive UTC timestamp column, as a date.
+
         An expression that every Ibis backend runs without time zone functions. Exact from `lookback` days before
-        `days.first` to `days.last`; instants before or after that get an index that also lies before or after it.
+        `days.first` to `days.last`; instants before or after that get a day that also lies before or after it.
         """
         stretches = _stretches(self.zone, DayRange(days.first - timedelta(days=lookback), days.last))
         branches = [(instant < _naive(stretch.until), _day_within(instant, stretch)) for stretch in stretches[:-1]]
         last = _shifted_date(instant, stretches[-1].shift)
-        day = ibis.cases(*branches, else_=last) if branches else last
-        return day.delta(ibis.date(days.first), unit="day")
+        return ibis.cases(*branches, else_=last) if branches else last
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,11 @@ def _first_instant(zone: str, day: date) -> datetime:
         else:
             low = middle
     return high
+
+
+def index_in(day: ir.DateValue, days: DayRange) -> ir.IntegerValue:
+    """A column of days as indexes into `days`: 0 for `days.first`, negative before it."""
+    return day.delta(ibis.date(days.first), unit="day")
 
 
 def sunday_of(day: date) -> date:

@@ -9,10 +9,10 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
-from health_pipeline.days import Calendar, DayRange
+from health_pipeline.days import Calendar, DayRange, index_in
+from health_pipeline.metrics.events import WINDOW_DAYS
 from health_pipeline.metrics.intervals import counts_by_day, intervals
 from health_pipeline.metrics.tenants import tenant_days
-from health_pipeline.metrics.usage import WINDOW_DAYS
 
 _KEYS = ["tenant_id", "feature_key"]
 
@@ -47,11 +47,11 @@ def feature_adoption(
 ) -> ir.Table:
     """Rows of feature_adoption for every day of the range; grain: metric_date, tenant active at end(D), tracked feature.
 
-    events must hold every use of a tracked feature before end(days.last), but for those that the base counts.
+    events: as daily_events counts them; every use of a tracked feature before end(days.last), but for those of the base.
     entitlements None: every feature is enabled.
     """
     features = _features(category_of)
-    daily = _daily_uses(events, features, calendar, days)
+    daily = _daily_uses(events, features, days)
     if base is not None:
         daily = daily.union(base.as_daily_uses(days), distinct=False)
     pieces = [
@@ -81,15 +81,12 @@ def feature_adoption(
     )
 
 
-def uses_until(
-    events: ir.Table, strays: ir.Table, category_of: Mapping[str, str], calendar: Calendar, as_of: date
-) -> ir.Table:
+def uses_until(events: ir.Table, category_of: Mapping[str, str], as_of: date) -> ir.Table:
     """Uses of tracked features before end(as_of); grain: tenant_id and feature_key; uses, first_used_at, last_used_at.
 
-    strays: uses of tenants that are not known yet (tenant_id, feature_key, occurred_at): they count once they are.
+    events: as daily_events counts them; as_of must not lie before their earliest day.
     """
-    uses = events.select("tenant_id", "feature_key", "occurred_at").union(strays, distinct=False)
-    daily = _daily_uses(uses, _features(category_of), calendar, DayRange(as_of, as_of))
+    daily = _daily_uses(events, _features(category_of), DayRange(as_of, as_of))
     return daily.group_by(_KEYS).agg(
         uses=daily.uses.sum(), first_used_at=daily.first_used_at.min(), last_used_at=daily.last_used_at.max()
     )
@@ -102,15 +99,12 @@ def _features(category_of: Mapping[str, str]) -> ir.Table:
     )
 
 
-def _daily_uses(events: ir.Table, features: ir.Table, calendar: Calendar, days: DayRange) -> ir.Table:
+def _daily_uses(events: ir.Table, features: ir.Table, days: DayRange) -> ir.Table:
     """Uses of tracked features up to the end of the range; grain: tenant, feature and day."""
     uses = events.semi_join(features, "feature_key").filter(lambda t: t.feature_key.notnull())
-    uses = uses.select(
-        "tenant_id", "feature_key", "occurred_at", day=calendar.day_index(uses.occurred_at, days, WINDOW_DAYS)
-    )
-    uses = uses.filter(uses.day < len(days))
+    uses = uses.mutate(day=index_in(uses.day, days)).filter(lambda t: t.day < len(days))
     return uses.group_by([*_KEYS, "day"]).agg(
-        uses=uses.count(), first_used_at=uses.occurred_at.min(), last_used_at=uses.occurred_at.max()
+        uses=uses.row_count.sum(), first_used_at=uses.first_at.min(), last_used_at=uses.last_at.max()
     )
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from health_pipeline.days import Calendar, DayRange
+from health_pipeline.days import Calendar, DayRange, index_in
+from health_pipeline.metrics.events import LOGIN, WINDOW_DAYS
 from health_pipeline.metrics.intervals import counts_by_day, earlier, intervals
 from health_pipeline.metrics.tenants import tenant_days
 from health_pipeline.tables.tenant_health import USAGE_METRICS
 
-WINDOW_DAYS = 30
-LOGIN = "login"
 EVENT_FIGURES = {
     "report_generated": "reports_generated",
     "search_performed": "searches_performed",
@@ -24,7 +23,7 @@ FIGURES = tuple(name for name in USAGE_METRICS.column_names if name not in USAGE
 
 @dataclass(frozen=True)
 class UsageInputs:
-    """Good rows of the source; None where an optional table is not mapped."""
+    """Good rows of the source, the events as daily_events counts them; None where an optional table is not mapped."""
 
     tenants: ir.Table
     users: ir.Table
@@ -42,7 +41,7 @@ def usage_metrics(inputs: UsageInputs, calendar: Calendar, days: DayRange) -> ir
     """
     pieces = [
         *_user_intervals(inputs.users, inputs.events, calendar, days),
-        _event_intervals(inputs.events, calendar, days),
+        _event_intervals(inputs.events, days),
     ]
     if inputs.cases is not None:
         pieces += _case_intervals(inputs.cases, calendar, days)
@@ -83,9 +82,7 @@ def _user_intervals(users: ir.Table, events: ir.Table, calendar: Calendar, days:
         deactivated_day=calendar.day_index(users.deactivated_at, days),
     )
     logins = events.filter(events.event_type == LOGIN)
-    login_days = logins.select(
-        "tenant_id", "user_id", day=calendar.day_index(logins.occurred_at, days, WINDOW_DAYS)
-    ).distinct()
+    login_days = logins.select("tenant_id", "user_id", day=index_in(logins.day, days)).distinct()
     login_days = login_days.filter((login_days.day > -WINDOW_DAYS) & (login_days.day < len(days)))
     of_user = ibis.window(group_by=["tenant_id", "user_id"], order_by="day")
     login_days = login_days.mutate(next_day=login_days.day.lead().over(of_user))
@@ -100,11 +97,11 @@ def _user_intervals(users: ir.Table, events: ir.Table, calendar: Calendar, days:
     ]
 
 
-def _event_intervals(events: ir.Table, calendar: Calendar, days: DayRange) -> ir.Table:
+def _event_intervals(events: ir.Table, days: DayRange) -> ir.Table:
     counted = events.filter(events.event_type.isin(list(EVENT_FIGURES)))
-    daily = counted.select("tenant_id", "event_type", day=calendar.day_index(counted.occurred_at, days))
+    daily = counted.select("tenant_id", "event_type", "row_count", day=index_in(counted.day, days))
     daily = daily.filter(daily.day.between(0, len(days) - 1))
-    sums = daily.group_by(["tenant_id", "event_type", "day"]).agg(uses=daily.count())
+    sums = daily.group_by(["tenant_id", "event_type", "day"]).agg(uses=daily.row_count.sum())
     figure = ibis.cases(*((sums.event_type == kind, name) for kind, name in EVENT_FIGURES.items()))
     return intervals(sums, ["tenant_id"], figure, sums.day, sums.day + 1, sums.uses)
 

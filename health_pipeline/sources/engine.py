@@ -34,11 +34,11 @@ def stored(engine: Backend, reader: pa.RecordBatchReader) -> ir.Table:
     return engine.table(name, database=("temp", "main"))
 
 
-def settled(engine: Backend, good: ir.Table, loaded: ir.Table) -> ir.Table:
-    """The good rows as a table of their own, in place of the loaded ones where some of these were bad."""
-    if good.equals(loaded):
+def settled(engine: Backend, rows: ir.Table, loaded: ir.Table) -> ir.Table:
+    """The rows as a table of their own, in place of the loaded ones that they were made of."""
+    if rows.equals(loaded):
         return loaded
-    table = engine.create_table(ibis.util.gen_name("good"), good, temp=True)
-    for rows in loaded.op().find(ops.DatabaseTable):
-        engine.raw_sql(f'DROP TABLE "{rows.name}"')
+    table = engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)
+    for made_of in loaded.op().find(ops.DatabaseTable):
+        engine.raw_sql(f'DROP TABLE "{made_of.name}"')
     return table

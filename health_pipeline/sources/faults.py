@@ -16,7 +16,6 @@ from health_pipeline.sources.contract import (
     LATEST_INSTANT,
     LONGEST_ID,
     ORDERS,
-    TENANTS,
     Kind,
     Role,
     SourceTable,
@@ -26,15 +25,16 @@ UNKNOWN_TENANT = "tenant_id is not among the good rows of tenants"
 DUPLICATE = "duplicated key: another row with this key was created earlier, or sorts first"
 
 
-def row_fault(table: SourceTable, rows: ir.Table, good_tenants: ir.Table | None, clock: datetime) -> ir.StringValue:
+def row_fault(
+    table: SourceTable, rows: ir.Table, is_of_no_tenant: ir.BooleanValue | None, clock: datetime
+) -> ir.StringValue:
     """The row's first fault that shows in the row itself, or null. `clock`: the run's, UTC.
 
-    `good_tenants` has the tenant_id of the good rows of `tenants` (not needed for that table itself).
+    is_of_no_tenant: whether its tenant_id is not among the good rows of `tenants`; None for that table itself.
     """
     branches = [*_unusable_values(table, rows)]
-    if table is not TENANTS:
-        assert good_tenants is not None
-        branches.append((~rows.tenant_id.isin(good_tenants.tenant_id), UNKNOWN_TENANT))
+    if is_of_no_tenant is not None:
+        branches.append((is_of_no_tenant, UNKNOWN_TENANT))
     creation = rows[table.creation]
     now = ibis.timestamp(clock.replace(tzinfo=None).isoformat(sep=" "))
     branches += [(rows[c.name] < creation, f"{c.name} is before {table.creation}") for c in table.with_role(Role.END)]

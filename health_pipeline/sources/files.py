@@ -38,8 +38,8 @@ class _InPlaceConnector(ABC):
         with _source_errors("the source can't be read: "):
             return self.engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)
 
-    def settled(self, good: ir.Table, loaded: ir.Table) -> ir.Table:
-        return settled(self.engine, good, loaded)
+    def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
+        return settled(self.engine, rows, loaded)
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Files guarantee nothing about their rows."""

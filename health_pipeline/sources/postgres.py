@@ -102,8 +102,8 @@ class PostgresConnector:
             self._cursor.execute(query)
             return stored(self.engine, self._cursor.fetch_record_batch())
 
-    def settled(self, good: ir.Table, loaded: ir.Table) -> ir.Table:
-        return settled(self.engine, good, loaded)
+    def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
+        return settled(self.engine, rows, loaded)
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         if place.sql:

@@ -5,23 +5,20 @@ A reader serves one run: one connection, one snapshot, one clock. Rule: source-c
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import reduce
-from typing import Any, Protocol
+from typing import Protocol
 
 import ibis
 import ibis.expr.types as ir
 
-from health_pipeline.errors import SourceError, TooManyBadRows
+from health_pipeline.errors import SourceError
 from health_pipeline.metrics.freshness import LOOKBACK, Freshness, is_silent, is_stopped
+from health_pipeline.sources.bad_rows import BadRow, bad_rows, check_share
 from health_pipeline.sources.contract import (
     EARLIEST_INSTANT,
-    LATEST_INSTANT,
     LONGEST_ID,
     SOURCE_TABLES,
     TENANTS,
@@ -39,7 +36,6 @@ from health_pipeline.sources.logical import (
 )
 from health_pipeline.sources.mapping import Mapping, Place
 
-MIN_BAD_ROWS_TO_FAIL = 10
 _EARLIEST = datetime.fromisoformat(EARLIEST_INSTANT).replace(tzinfo=UTC)
 _MOST_INSTANTS_LISTED = 1000
 
@@ -55,24 +51,13 @@ class Connector(Protocol):
     def load(self, rows: ir.Table) -> ir.Table:
         """The rows as a table of the engine."""
 
-    def settled(self, good: ir.Table, loaded: ir.Table) -> ir.Table:
-        """Good rows as it is best to use them many times; the loaded ones that they were made of may go now."""
+    def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
+        """Rows as it is best to use them many times; the loaded ones that they were made of may go now."""
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         """Whether the source itself guarantees that the physical columns are unique together."""
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row left out of every computation, as it is recorded in quarantined_rows."""
-
-    quarantine_id: str
-    source_table: str
-    row_key: str | None
-    reason: str
-    row: str
 
 
 @dataclass
@@ -197,17 +182,7 @@ class SourceReader:
 
     def check_share(self, max_bad_share: float) -> None:
         """Raises TooManyBadRows if any table had 10 or more bad rows and more than this share of the rows read."""
-        counts = {name: len(rows) for name, rows in self.bad_rows.items()}
-        over = [
-            f"{name}: {bad} of {self.rows_read[name]} rows ({bad / self.rows_read[name]:.1%})"
-            for name, bad in counts.items()
-            if bad >= MIN_BAD_ROWS_TO_FAIL and bad > max_bad_share * self.rows_read[name]
-        ]
-        if over:
-            raise TooManyBadRows(
-                f"more than {max_bad_share:.1%} of the rows read are bad: {'; '.join(over)}; nothing was computed, see"
-                " health.quarantined_rows for the rows and their reasons"
-            )
+        check_share({name: len(rows) for name, rows in self.bad_rows.items()}, self.rows_read, max_bad_share)
 
     def _find(self, table: SourceTable) -> _Found | None:
         if table.name not in self._found:
@@ -246,7 +221,7 @@ class SourceReader:
         table = found.table
         engine = self.connector.engine
         repeated = self._repeated_keys(found, loaded)
-        is_suspect = row_fault(table, loaded, self._good_tenants, self.clock).notnull()
+        is_suspect = self._fault(table, loaded).notnull()
         if repeated is not None:
             is_suspect |= _key_in(table, loaded, repeated)
         suspects = engine.create_table(_fresh("suspects"), loaded.filter(is_suspect), temp=True)
@@ -254,7 +229,8 @@ class SourceReader:
             return loaded
         complete = self._complete_rows(found, names, suspects)
         judged = engine.create_table(_fresh("judged"), self._judged(table, complete), temp=True)
-        self._record(table, judged)
+        if records := bad_rows(table, judged.filter(judged.reason.notnull()).to_pyarrow().to_pylist()):
+            self.bad_rows[table.name] = records
         innocent = loaded.filter(~is_suspect)
         if repeated is None:
             return innocent
@@ -290,27 +266,16 @@ class SourceReader:
         same = [again[name].identical_to(read[name]) for name in names]
         return again.semi_join(read, same)
 
+    def _fault(self, table: SourceTable, rows: ir.Table) -> ir.StringValue:
+        good = self._good_tenants
+        return row_fault(table, rows, None if good is None else ~rows.tenant_id.isin(good.tenant_id), self.clock)
+
     def _judged(self, table: SourceTable, rows: ir.Table) -> ir.Table:
-        judged = rows.mutate(reason=row_fault(table, rows, self._good_tenants, self.clock))
+        judged = rows.mutate(reason=self._fault(table, rows))
         keyed = judged.reason.isnull() & has_key(table, judged)
         ranked = judged.filter(keyed).mutate(rank=rank_among_duplicates(table, judged.filter(keyed)))
         of_key = ranked.mutate(reason=ibis.cases((ranked["rank"] > 0, DUPLICATE), else_=ibis.null("string")))
         return judged.filter(~keyed).union(of_key.drop("rank"), distinct=False)
-
-    def _record(self, table: SourceTable, judged: ir.Table) -> None:
-        bad = judged.filter(judged.reason.notnull()).to_pyarrow().to_pylist()
-        if not bad:
-            return
-        seen: Counter[str] = Counter()
-        records = []
-        for row in bad:
-            reason = row.pop("reason")
-            text = json.dumps({name: _json_value(value) for name, value in row.items()}, ensure_ascii=False)
-            identity = json.dumps([table.name, text, seen[text]], ensure_ascii=False)
-            seen[text] += 1
-            digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-            records.append(BadRow(digest, table.name, _row_key(table, row), reason, text))
-        self.bad_rows[table.name] = records
 
 
 @dataclass(frozen=True)
@@ -363,18 +328,3 @@ def _joined(parts: list[ir.StringValue]) -> ir.StringValue:
 
 def _fresh(name: str) -> str:
     return str(ibis.util.gen_name(name))
-
-
-def _row_key(table: SourceTable, row: dict[str, Any]) -> str | None:
-    parts = [_json_value(row.get(name)) for name in table.key]
-    return None if any(part is None for part in parts) else "|".join(str(part) for part in parts)
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, datetime):
-        if value == datetime.fromisoformat(LATEST_INSTANT):
-            return "infinity"
-        if value == datetime.fromisoformat(EARLIEST_INSTANT):
-            return "-infinity"
-        return value.isoformat() + "+00:00"
-    return value.isoformat() if isinstance(value, date) else value

@@ -60,8 +60,8 @@ class SparkConnector:
     def load(self, rows: ir.Table) -> ir.Table:
         return self.engine.kept(rows)
 
-    def settled(self, good: ir.Table, loaded: ir.Table) -> ir.Table:  # noqa: ARG002
-        table = self.engine.create_table(ibis.util.gen_name("good"), good, temp=True)
+    def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:  # noqa: ARG002
+        table = self.engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)
         self.engine.release()
         return table
 

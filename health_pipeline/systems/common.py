@@ -14,8 +14,9 @@ from health_pipeline.days import DayRange
 from health_pipeline.errors import InvalidResult, SettingError, TooManyBadRows
 from health_pipeline.metrics.freshness import Freshness
 from health_pipeline.sources import contract
+from health_pipeline.sources.bad_rows import MIN_BAD_ROWS_TO_FAIL
 from health_pipeline.sources.logical import Predicate, at
-from health_pipeline.sources.reader import MIN_BAD_ROWS_TO_FAIL, SourceReader
+from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables.declare import Table
 from health_pipeline.warehouse.writer import Writer, writing

@@ -236,8 +236,7 @@ def _peers(profiles: pd.DataFrame, scores: pd.DataFrame, usage: pd.DataFrame) ->
 
 def _facts(reader: SourceReader, context: RunContext, days: DayRange, inputs: UsageInputs) -> SourceFacts:
     events = inputs.events
-    day = context.calendar.day_index(events.occurred_at, days)
-    on_days = events.filter(day.between(0, len(days) - 1))
+    on_days = events.filter(events.day.between(ibis.date(days.first), ibis.date(days.last)))
     unknown = on_days.filter(~on_days.event_type.isin(sorted(contract.KNOWN_EVENT_TYPES)))
     tracked = list(context.policy.tenant_health.category_of)
     untracked = on_days.filter(on_days.feature_key.notnull() & ~on_days.feature_key.isin(tracked))
@@ -251,7 +250,7 @@ def _facts(reader: SourceReader, context: RunContext, days: DayRange, inputs: Us
 
 
 def _counts(rows: ir.Table, column: str) -> dict[str, int]:
-    counted = rows.group_by(column).agg(rows=rows.count()).to_pyarrow().to_pylist()
+    counted = rows.group_by(column).agg(rows=rows.row_count.sum()).to_pyarrow().to_pylist()
     return {row[column]: row["rows"] for row in sorted(counted, key=lambda row: row[column])}
 
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from health_pipeline.days import DayRange
 from health_pipeline.metrics.adoption import UseBase, uses_until
-from health_pipeline.metrics.usage import LOGIN, WINDOW_DAYS, UsageInputs
+from health_pipeline.metrics.events import LOGIN, before_windows, daily_events
+from health_pipeline.metrics.usage import UsageInputs
 from health_pipeline.sources import contract
 from health_pipeline.sources.faults import UNKNOWN_TENANT
 from health_pipeline.sources.logical import Predicate, at
@@ -25,7 +26,10 @@ from health_pipeline.systems.context import RunContext
 from health_pipeline.warehouse.use_base import CountedBase, stored_base
 
 _EARLIEST = datetime.fromisoformat(contract.EARLIEST_INSTANT).replace(tzinfo=UTC)
-_CODE = ("metrics/adoption.py", "sources/contract.py", "sources/faults.py", "sources/logical.py", "sources/reader.py")
+_CODE = (
+    *("metrics/adoption.py", "metrics/events.py", "sources/contract.py", "sources/faults.py", "sources/logical.py"),
+    "sources/reader.py",
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
     inputs = UsageInputs(
         tenants=tenants,
         users=users,
-        events=events,
+        events=reader.connector.settled(_daily(context, days, events), events),
         cases=reader.read(contract.CASES),
         campaigns=reader.read(contract.CAMPAIGNS),
         campaign_assignments=reader.read(contract.CAMPAIGN_ASSIGNMENTS),
@@ -82,9 +86,18 @@ def _event_parts(reader: SourceReader, context: RunContext, days: DayRange, base
     return [needed, *impossible_events(context.clock, end)]
 
 
+def _daily(context: RunContext, days: DayRange, events: ir.Table) -> ir.Table:
+    earliest = min(_before_windows(context, days), _before_windows(context, _restated(context, days)))
+    return daily_events(events, context.calendar, days, earliest)
+
+
+def _restated(context: RunContext, days: DayRange) -> DayRange:
+    """The days of the night after which the last of these is the newest."""
+    return DayRange(days.last - timedelta(days=context.restate_days), days.last)
+
+
 def _before_windows(context: RunContext, days: DayRange) -> date:
-    """The last day before all windows of the days and of the earlier ones that their trends compare with."""
-    return days.first - timedelta(days=context.policy.tenant_health.trend.lag_days + WINDOW_DAYS)
+    return before_windows(days, context.policy.tenant_health.trend.lag_days)
 
 
 def _usable_base(context: RunContext, days: DayRange) -> UseBase | None:
@@ -103,10 +116,10 @@ def counted_base(source: TenantSource, reader: SourceReader, context: RunContext
     """The base from which the nights after these days can go on; None where these days went on from one themselves."""
     if source.base is not None or not reader.has_column(contract.EVENTS, "feature_key"):
         return None
-    restated = DayRange(days.last - timedelta(days=context.restate_days), days.last)
-    as_of = _before_windows(context, restated)
+    as_of = _before_windows(context, _restated(context, days))
     tracked = context.policy.tenant_health.category_of
-    counted = uses_until(source.inputs.events, _strays(reader), tracked, context.calendar, as_of)
+    uses = source.inputs.events.union(_daily(context, days, _strays(reader)), distinct=False)
+    counted = uses_until(uses, tracked, as_of)
     return CountedBase(_fingerprint(context), as_of, context.clock, counted.to_pyarrow())
 
 
@@ -114,12 +127,14 @@ def _strays(reader: SourceReader) -> ir.Table:
     """Uses whose only fault is that their tenant isn't known, as it may be tomorrow."""
     bad = [json.loads(row.row) for row in reader.bad_rows.get(contract.EVENTS.name, []) if row.reason == UNKNOWN_TENANT]
     uses = [
-        {"tenant_id": row["tenant_id"], "feature_key": row["feature_key"], "occurred_at": _naive(row["occurred_at"])}
+        {name: row[name] for name in ("tenant_id", "user_id", "event_type", "feature_key")}
+        | {"occurred_at": _naive(row["occurred_at"])}
         for row in bad
         if row["feature_key"] and row["occurred_at"]
     ]
-    types = {"tenant_id": pa.string(), "feature_key": pa.string(), "occurred_at": pa.timestamp("us")}
-    return ibis.memtable(pa.Table.from_pylist(uses, pa.schema(list(types.items()))))
+    texts = dict.fromkeys(("tenant_id", "user_id", "event_type", "feature_key"), pa.string())
+    schema = pa.schema([*texts.items(), ("occurred_at", pa.timestamp("us"))])
+    return ibis.memtable(pa.Table.from_pylist(uses, schema))
 
 
 def _naive(instant: str) -> datetime:

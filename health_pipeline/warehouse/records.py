@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from health_pipeline.policy.model import TenantHealthPolicy
 from health_pipeline.scoring.tenant_health import whole_weights
-from health_pipeline.sources.reader import BadRow
+from health_pipeline.sources.bad_rows import BadRow
 from health_pipeline.tables.records import POLICIES, QUARANTINED_ROWS
 from health_pipeline.tables.sql import metadata
 from health_pipeline.warehouse.connection import arrow_connection, sql_connection
