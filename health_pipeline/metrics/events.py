@@ -6,6 +6,7 @@ and all that is kept in memory. Rule: tenant-health.md, `usage_metrics` and `fea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import ibis
@@ -22,8 +23,10 @@ def before_windows(days: DayRange, lag_days: int) -> date:
     return days.first - timedelta(days=lag_days + WINDOW_DAYS)
 
 
-def daily_events(events: ir.Table, calendar: Calendar, days: DayRange, earliest: date) -> ir.Table:
-    """Events counted; grain: tenant_id, user_id, event_type, feature_key, day.
+def daily_events(
+    events: ir.Table, calendar: Calendar, days: DayRange, earliest: date, also: Sequence[str] = ()
+) -> ir.Table:
+    """Events counted; grain: tenant_id, user_id, event_type, feature_key, day (and the columns that `also` names).
 
     day: a date; all that lies before `earliest`, which is before every window, is of `earliest`. user_id: of logins after it;
     else null. event_type: of these, and of all events from days.first on; else null. row_count: the events. first_at, last_at:
@@ -39,9 +42,10 @@ def daily_events(events: ir.Table, calendar: Calendar, days: DayRange, earliest:
         "feature_key",
         "day",
         "occurred_at",
+        *also,
         user_id=ibis.cases((is_login, dated.user_id), else_=nothing),
         event_type=ibis.cases((is_typed, dated.event_type), else_=nothing),
     )
-    return told_apart.group_by(["tenant_id", "user_id", "event_type", "feature_key", "day"]).agg(
+    return told_apart.group_by(["tenant_id", "user_id", "event_type", "feature_key", "day", *also]).agg(
         row_count=told_apart.count(), first_at=told_apart.occurred_at.min(), last_at=told_apart.occurred_at.max()
     )

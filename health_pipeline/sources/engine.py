@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import ibis
@@ -23,12 +24,20 @@ def new_engine() -> Backend:
     return engine
 
 
-def stored(engine: Backend, reader: pa.RecordBatchReader) -> ir.Table:
-    """The batches as a table of the engine, taken in as they arrive."""
+Step = Callable[[ir.Table], ir.Table]
+
+
+def as_they_are(rows: ir.Table) -> ir.Table:
+    return rows
+
+
+def stored(engine: Backend, reader: pa.RecordBatchReader, made: Step) -> ir.Table:
+    """What is made of the batches as they arrive, as a table of the engine."""
     name, stream = ibis.util.gen_name("rows"), ibis.util.gen_name("stream")
     engine.con.register(stream, reader)
     try:
-        engine.raw_sql(f'CREATE TEMP TABLE "{name}" AS SELECT * FROM "{stream}"')
+        rows = made(engine.table(stream))
+        engine.raw_sql(f'CREATE TEMP TABLE "{name}" AS {engine.compile(rows)}')
     finally:
         engine.con.unregister(stream)
     return engine.table(name, database=("temp", "main"))

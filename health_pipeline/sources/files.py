@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.errors import SourceError
-from health_pipeline.sources.engine import new_engine, settled
+from health_pipeline.sources.engine import Step, as_they_are, new_engine, settled
 from health_pipeline.sources.logical import Relation, without_nul
 from health_pipeline.sources.mapping import Place
 
@@ -34,9 +34,9 @@ class _InPlaceConnector(ABC):
             return None
         return Relation(without_nul(table), {name: str(dtype) for name, dtype in table.schema().items()})
 
-    def load(self, rows: ir.Table) -> ir.Table:
+    def load(self, rows: ir.Table, made: Step = as_they_are) -> ir.Table:
         with _source_errors("the source can't be read: "):
-            return self.engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)
+            return self.engine.create_table(ibis.util.gen_name("rows"), made(rows), temp=True)
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         return settled(self.engine, rows, loaded)

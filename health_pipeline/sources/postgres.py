@@ -16,7 +16,7 @@ from adbc_driver_postgresql import dbapi
 
 from health_pipeline.errors import SourceError
 from health_pipeline.postgres_urls import connection_uri, libpq_message
-from health_pipeline.sources.engine import new_engine, settled, stored
+from health_pipeline.sources.engine import Step, as_they_are, new_engine, settled, stored
 from health_pipeline.sources.logical import Relation
 from health_pipeline.sources.mapping import Place
 
@@ -90,7 +90,7 @@ class PostgresConnector:
         }
         return type_names, schema
 
-    def load(self, rows: ir.Table) -> ir.Table:
+    def load(self, rows: ir.Table, made: Step = as_they_are) -> ir.Table:
         query = str(ibis.to_sql(rows, dialect="postgres"))
         used = {op.name for op in rows.op().find(ops.UnboundTable)} & set(self._selects)
         if used:
@@ -100,7 +100,7 @@ class PostgresConnector:
             query = f"WITH {selects} SELECT * FROM ({query}) AS mapped_rows"
         with _source_errors("the source can't be read: "):
             self._cursor.execute(query)
-            return stored(self.engine, self._cursor.fetch_record_batch())
+            return stored(self.engine, self._cursor.fetch_record_batch(), made)
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         return settled(self.engine, rows, loaded)

@@ -5,7 +5,7 @@ A reader serves one run: one connection, one snapshot, one clock. Rule: source-c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
@@ -24,6 +24,7 @@ from health_pipeline.sources.contract import (
     TENANTS,
     SourceTable,
 )
+from health_pipeline.sources.engine import Step, as_they_are
 from health_pipeline.sources.faults import DUPLICATE, duplicate_keys, has_key, rank_among_duplicates, row_fault
 from health_pipeline.sources.logical import (
     Predicate,
@@ -40,6 +41,10 @@ _EARLIEST = datetime.fromisoformat(EARLIEST_INSTANT).replace(tzinfo=UTC)
 _MOST_INSTANTS_LISTED = 1000
 
 
+# Makes groups of rows with a `row_count`, told apart also by the columns that are named.
+Counting = Callable[[ir.Table, Sequence[str]], ir.Table]
+
+
 class Connector(Protocol):
     """A source: tells what lies at a place, and brings rows of it into the engine."""
 
@@ -48,8 +53,8 @@ class Connector(Protocol):
     def relation(self, place: Place) -> Relation | None:
         """What lies at the place; None where there is no such table."""
 
-    def load(self, rows: ir.Table) -> ir.Table:
-        """The rows as a table of the engine."""
+    def load(self, rows: ir.Table, made: Step = as_they_are) -> ir.Table:
+        """The rows as a table of the engine, or what is made of them there as they arrive."""
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         """Rows as it is best to use them many times; the loaded ones that they were made of may go now."""
@@ -128,8 +133,7 @@ class SourceReader:
             return self._good_tenants
         if table is not TENANTS and self._good_tenants is None:
             self.read(TENANTS)
-        key = table.key if found.may_repeat_keys else ()
-        names = [c.name for c in table.columns if columns is None or c.required or c.name in (*key, *columns)]
+        names = found.names_with(columns)
         loaded = self.connector.load(_union([found.rows(names, part) for part in parts or (None,)]))
         if parts and found.may_repeat_keys:
             loaded = self._with_rows_of_same_key(found, names, loaded, parts)
@@ -139,6 +143,38 @@ class SourceReader:
         if table is TENANTS:
             self._good_tenants = good
         return good
+
+    def read_counted(
+        self, table: SourceTable, columns: Sequence[str], parts: Sequence[Predicate], counting: Counting
+    ) -> ir.Table | None:
+        """What `read` gives, counted as the rows arrive: none of them is kept, but for bad ones, which are read once more.
+
+        Where the source doesn't guarantee that keys are unique, rows have to be compared, and are read in full first.
+        """
+        found = self._find(table)
+        if found is None:
+            return None
+        if found.may_repeat_keys:
+            good = self.read(table, columns, parts)
+            assert good is not None
+            return self.connector.settled(counting(good, []), good)
+        if self._good_tenants is None:
+            self.read(TENANTS)
+
+        def counted(rows: ir.Table) -> ir.Table:
+            judged = rows.mutate(is_bad=self._fault(table, rows).notnull())
+            dated = judged.mutate(
+                bad_at=ibis.cases((judged.is_bad, judged[table.creation]), else_=ibis.null("timestamp"))
+            )
+            return counting(dated, ["is_bad", "bad_at"])
+
+        names = found.names_with(columns)
+        groups = self.connector.load(_union([found.rows(names, part) for part in parts]), counted)
+        self.rows_read[table.name] = int(groups.row_count.sum().to_pyarrow().as_py() or 0)
+        bad = groups.filter(groups.is_bad)
+        if _count(bad):
+            self._record_again(found, parts, bad.select("bad_at").distinct().to_pyarrow()["bad_at"].to_pylist())
+        return groups.filter(~groups.is_bad).drop("is_bad", "bad_at")
 
     def newest_facts(self, names: Iterable[str]) -> dict[str, datetime | None]:
         """When the newest row of each of these tables was created that isn't of the future, UTC; None where there is none."""
@@ -229,7 +265,7 @@ class SourceReader:
             return loaded
         complete = self._complete_rows(found, names, suspects)
         judged = engine.create_table(_fresh("judged"), self._judged(table, complete), temp=True)
-        if records := bad_rows(table, judged.filter(judged.reason.notnull()).to_pyarrow().to_pylist()):
+        if records := _recorded(table, judged):
             self.bad_rows[table.name] = records
         innocent = loaded.filter(~is_suspect)
         if repeated is None:
@@ -251,20 +287,22 @@ class SourceReader:
             return found.with_all_columns(suspects)
         creation = found.table.creation
         instants = suspects.select(creation).distinct().to_pyarrow()[creation].to_pylist()
-        known = [value for value in instants if value is not None]
-
-        def same_instant(rows: ir.Table) -> ir.BooleanValue:
-            column = rows[creation]
-            if len(known) > _MOST_INSTANTS_LISTED:
-                listed = (column >= at(column, min(known))) & (column <= at(column, max(known)))
-            else:
-                listed = column.isin([at(column, value) for value in known]) if known else ibis.literal(False)
-            return listed | is_infinite(column) | column.isnull()
-
-        again = self.connector.load(found.rows(found.table.names, same_instant))
+        again = self.connector.load(found.rows(found.table.names, _at_one_of(instants, creation)))
         read = suspects.distinct()
         same = [again[name].identical_to(read[name]) for name in names]
         return again.semi_join(read, same)
+
+    def _record_again(self, found: _Found, parts: Sequence[Predicate], instants: list[datetime | None]) -> None:
+        """Read the bad rows of these instants with all columns, and record them."""
+        table = found.table
+        is_then = _at_one_of(instants, table.creation)
+
+        def then(part: Predicate) -> Predicate:
+            return lambda rows: part(rows) & is_then(rows)
+
+        loaded = self.connector.load(_union([found.rows(table.names, then(part)) for part in parts]))
+        judged = loaded.mutate(reason=self._fault(table, loaded))
+        self.bad_rows[table.name] = _recorded(table, judged)
 
     def _fault(self, table: SourceTable, rows: ir.Table) -> ir.StringValue:
         good = self._good_tenants
@@ -290,6 +328,11 @@ class _Found:
     mapped: dict[str, str]
     may_repeat_keys: bool
 
+    def names_with(self, columns: Sequence[str] | None) -> list[str]:
+        """The columns to read, to bring these (None: all): the required ones and a key that may be repeated come along."""
+        key = self.table.key if self.may_repeat_keys else ()
+        return [c.name for c in self.table.columns if columns is None or c.required or c.name in (*key, *columns)]
+
     def with_all_columns(self, rows: ir.Table) -> ir.Table:
         """The rows in the contract's columns; those that are not there are null."""
         return logical_rows(
@@ -305,6 +348,25 @@ class _Found:
 
 def _union(tables: list[ir.Table]) -> ir.Table:
     return tables[0] if len(tables) == 1 else ibis.union(*tables, distinct=False)
+
+
+def _at_one_of(instants: Sequence[datetime | None], creation: str) -> Predicate:
+    """Whether a physical row may be of one of these instants; many of them, or impossible ones, take others along."""
+    known = [value for value in instants if value is not None]
+
+    def same_instant(rows: ir.Table) -> ir.BooleanValue:
+        column = rows[creation]
+        if len(known) > _MOST_INSTANTS_LISTED:
+            listed = (column >= at(column, min(known))) & (column <= at(column, max(known)))
+        else:
+            listed = column.isin([at(column, value) for value in known]) if known else ibis.literal(False)
+        return listed | is_infinite(column) | column.isnull()
+
+    return same_instant
+
+
+def _recorded(table: SourceTable, judged: ir.Table) -> list[BadRow]:
+    return bad_rows(table, judged.filter(judged.reason.notnull()).to_pyarrow().to_pylist())
 
 
 def _count(rows: ir.Table) -> int:

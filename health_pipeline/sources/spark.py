@@ -18,6 +18,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 
 from health_pipeline.errors import SettingError, SourceError
+from health_pipeline.sources.engine import Step, as_they_are
 from health_pipeline.sources.logical import Relation, without_nul
 from health_pipeline.sources.mapping import Place
 from health_pipeline.sources.spark_engine import SparkEngine
@@ -57,8 +58,8 @@ class SparkConnector:
         table = self.engine.named(ibis.util.gen_name(place.logical), frame)
         return Relation(without_nul(table), type_names)
 
-    def load(self, rows: ir.Table) -> ir.Table:
-        return self.engine.kept(rows)
+    def load(self, rows: ir.Table, made: Step = as_they_are) -> ir.Table:
+        return self.engine.kept(made(rows))
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:  # noqa: ARG002
         table = self.engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from importlib import resources
 from urllib.parse import urlsplit, urlunsplit
 
@@ -46,7 +48,8 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
     base = _usable_base(context, days)
     tenants = reader.read(contract.TENANTS)
     users = reader.read(contract.USERS, columns=["deactivated_at"])
-    events = reader.read(contract.EVENTS, columns=["feature_key"], parts=_event_parts(reader, context, days, base))
+    parts = _event_parts(reader, context, days, base)
+    events = reader.read_counted(contract.EVENTS, ["feature_key"], parts, partial(_daily, context, days))
     # These tables are required, and the reader's check has seen them.
     assert tenants is not None
     assert users is not None
@@ -54,7 +57,7 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
     inputs = UsageInputs(
         tenants=tenants,
         users=users,
-        events=reader.connector.settled(_daily(context, days, events), events),
+        events=events,
         cases=reader.read(contract.CASES),
         campaigns=reader.read(contract.CAMPAIGNS),
         campaign_assignments=reader.read(contract.CAMPAIGN_ASSIGNMENTS),
@@ -86,9 +89,9 @@ def _event_parts(reader: SourceReader, context: RunContext, days: DayRange, base
     return [needed, *impossible_events(context.clock, end)]
 
 
-def _daily(context: RunContext, days: DayRange, events: ir.Table) -> ir.Table:
+def _daily(context: RunContext, days: DayRange, events: ir.Table, also: Sequence[str]) -> ir.Table:
     earliest = min(_before_windows(context, days), _before_windows(context, _restated(context, days)))
-    return daily_events(events, context.calendar, days, earliest)
+    return daily_events(events, context.calendar, days, earliest, also)
 
 
 def _restated(context: RunContext, days: DayRange) -> DayRange:
@@ -118,7 +121,7 @@ def counted_base(source: TenantSource, reader: SourceReader, context: RunContext
         return None
     as_of = _before_windows(context, _restated(context, days))
     tracked = context.policy.tenant_health.category_of
-    uses = source.inputs.events.union(_daily(context, days, _strays(reader)), distinct=False)
+    uses = source.inputs.events.union(_daily(context, days, _strays(reader), []), distinct=False)
     counted = uses_until(uses, tracked, as_of)
     return CountedBase(_fingerprint(context), as_of, context.clock, counted.to_pyarrow())
 

@@ -156,6 +156,31 @@ def test_every_cell_under_another_policy(
         assert differences(table_rows(warehouse, table), keyed(table, rows)) == []
 
 
+@pytest.mark.parametrize("kind", SOURCE_KINDS)
+def test_events_that_can_not_repeat_are_counted_as_they_arrive(
+    kind: str, warehouse: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """Without ids that are to be compared no event is kept; bad ones are read again, and recorded with all columns."""
+    case = Case(12, kind, *WEEKS[3], OPTIONAL_TABLES)
+    source = case.source()
+    url = load_source(kind, source, tmp_path, new_database)
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text("tables: {events: {columns: {event_id: null}}}")
+    for event in source["events"]:
+        event["event_id"] = None
+    facts = run(
+        context_for(url, warehouse, case.clock, zone=case.zone, source_mapping=mapping), case.first, case.last
+    ).facts
+    expected = tenant_health(source, case.first, case.last, zone=case.zone, clock=case.clock)
+    for table, rows in expected.items():
+        assert differences(table_rows(warehouse, table), keyed(table, rows)) == []
+    assert facts.rows_read["events"] == len(events_read(source, case))
+    bad = expected_bad_rows(source, case)
+    assert recorded_bad_rows(warehouse) == bad
+    reasons = {reason for table, _, reason, _ in bad if table == "events"}
+    assert reasons >= {"unknown_tenant", "after_clock", "infinite"}
+
+
 def test_an_event_after_a_clock_within_the_days_is_read_once(
     warehouse: str, new_database: NewDatabase, tmp_path: Path
 ) -> None:
