@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange, index_in
 from health_pipeline.metrics.events import WINDOW_DAYS
-from health_pipeline.metrics.intervals import counts_by_day, intervals
+from health_pipeline.metrics.intervals import Moments, counts_by_day, intervals
 from health_pipeline.metrics.tenants import tenant_days
 
 _KEYS = ["tenant_id", "feature_key"]
@@ -63,9 +63,8 @@ def feature_adoption(
         disabled = calendar.day_index(entitlements.disabled_at, days)
         pieces.append(intervals(entitlements, _KEYS, "entitlements", enabled, disabled))
     pairs = tenants.select("tenant_id").cross_join(features.select("feature_key"))
-    counted = counts_by_day(pieces, pairs, _FIGURES, days)
-    moments = _first_and_last_use(daily, counted)
-    rows = tenant_days(tenants, calendar, days).inner_join(moments, ["metric_date", "tenant_id"])
+    counted = counts_by_day(pieces, pairs, _FIGURES, days, Moments(daily, "first_used_at", "last_used_at"))
+    rows = tenant_days(tenants, calendar, days).inner_join(counted, ["metric_date", "tenant_id"])
     rows = rows.inner_join(features, "feature_key")
     return rows.select(
         "metric_date",
@@ -105,19 +104,4 @@ def _daily_uses(events: ir.Table, features: ir.Table, days: DayRange) -> ir.Tabl
     uses = uses.mutate(day=index_in(uses.day, days)).filter(lambda t: t.day < len(days))
     return uses.group_by([*_KEYS, "day"]).agg(
         uses=uses.row_count.sum(), first_used_at=uses.first_at.min(), last_used_at=uses.last_at.max()
-    )
-
-
-def _first_and_last_use(daily: ir.Table, counted: ir.Table) -> ir.Table:
-    """The counted rows with the first and the last use before end(D)."""
-    entered = daily.mutate(day=ibis.greatest(daily.day, 0).cast("int64"))
-    by_day = entered.group_by([*_KEYS, "day"]).agg(
-        first_used_at=entered.first_used_at.min(), last_used_at=entered.last_used_at.max()
-    )
-    joined = counted.left_join(by_day, [*_KEYS, "day"]).select(
-        *(counted[name] for name in counted.columns), by_day.first_used_at, by_day.last_used_at
-    )
-    running = ibis.window(group_by=_KEYS, order_by="day", preceding=None, following=0)
-    return joined.mutate(
-        first_used_at=joined.first_used_at.min().over(running), last_used_at=joined.last_used_at.max().over(running)
     )

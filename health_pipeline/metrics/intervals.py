@@ -8,6 +8,7 @@ pass. Rule: architecture.md, "Range-first". Days are indexes into the range (Cal
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import ibis
 import ibis.expr.types as ir
@@ -45,13 +46,31 @@ def day_table(days: DayRange) -> ir.Table:
     )
 
 
-def counts_by_day(pieces: Sequence[ir.Table], entities: ir.Table, figures: Sequence[str], days: DayRange) -> ir.Table:
+@dataclass(frozen=True)
+class Moments:
+    """When something happened, by entity and day of a range; rows: the keys, day, and `first` and `last`, columns of instants.
+
+    A day may lie before the range.
+    """
+
+    rows: ir.Table
+    first: str
+    last: str
+
+
+def counts_by_day(
+    pieces: Sequence[ir.Table],
+    entities: ir.Table,
+    figures: Sequence[str],
+    days: DayRange,
+    moments: Moments | None = None,
+) -> ir.Table:
     """The sum of the weights of the intervals that cover a day; grain: one row per entity and day of the range.
 
-    entities: distinct keys, one row each. Columns: the keys, day, metric_date and each figure (0 where nothing counts).
+    entities: distinct keys, one row each. Columns: the keys, day, metric_date and each figure (0 where nothing counts); with
+    moments also the first and the last up to the day.
     """
     keys = entities.columns
-    running = ibis.window(group_by=keys, order_by="day", preceding=None, following=0)
     steps = _steps(ibis.union(*pieces, distinct=False) if len(pieces) > 1 else pieces[0], len(days))
     by_day = steps.group_by([*keys, "day"]).agg(
         **{name: steps.weight.sum(where=steps.figure == name) for name in figures}
@@ -60,7 +79,26 @@ def counts_by_day(pieces: Sequence[ir.Table], entities: ir.Table, figures: Seque
     dense = grid.left_join(by_day, [*keys, "day"]).select(
         *(grid[name] for name in (*keys, "day", "metric_date")), *(by_day[name] for name in figures)
     )
-    return dense.mutate(**{name: dense[name].fill_null(0).sum().over(running).cast("int64") for name in figures})
+    if moments is not None:
+        extremes = _extremes(moments, keys)
+        dense = dense.left_join(extremes, [*keys, "day"]).select(
+            *(dense[name] for name in dense.columns), extremes[moments.first], extremes[moments.last]
+        )
+    running = ibis.window(group_by=keys, order_by="day", preceding=None, following=0)
+    sums = {name: dense[name].fill_null(0).sum().over(running).cast("int64") for name in figures}
+    if moments is None:
+        return dense.mutate(sums)
+    first, last = dense[moments.first].min().over(running), dense[moments.last].max().over(running)
+    # One step with the sums, as the engine sorts once for each.
+    return dense.mutate(sums | {moments.first: first, moments.last: last})
+
+
+def _extremes(moments: Moments, keys: Sequence[str]) -> ir.Table:
+    """One row per entity and day of the range on which there is something new; what was before the range is of its first day."""
+    entered = moments.rows.mutate(day=ibis.greatest(moments.rows.day, 0).cast("int64"))
+    return entered.group_by([*keys, "day"]).agg(
+        **{moments.first: entered[moments.first].min(), moments.last: entered[moments.last].max()}
+    )
 
 
 def _steps(pieces: ir.Table, size: int) -> ir.Table:

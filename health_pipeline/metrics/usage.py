@@ -88,13 +88,19 @@ def _user_intervals(users: ir.Table, events: ir.Table, calendar: Calendar, days:
     login_days = login_days.mutate(next_day=login_days.day.lead().over(of_user))
     used = login_days.inner_join(seats, ["tenant_id", "user_id"])
     # A login counts on the days of its window on which its user is active, up to that user's next login.
-    first = ibis.greatest(used.day, used.created_day)
     window_end = ibis.least(used.day + WINDOW_DAYS, used.next_day.fill_null(used.day + WINDOW_DAYS))
+    ends = ibis.array([_ending("active_users", window_end), _ending("daily_active_users", used.day + 1)])
+    # In one step for both figures, as the engine would sort all logins for each.
+    both = used.mutate(first=ibis.greatest(used.day, used.created_day), ending=ends.unnest())
+    end = earlier(both.ending["day"], both.deactivated_day)
     return [
         intervals(seats, keys, "total_users", seats.created_day, seats.deactivated_day),
-        intervals(used, keys, "active_users", first, earlier(window_end, used.deactivated_day)),
-        intervals(used, keys, "daily_active_users", first, earlier(used.day + 1, used.deactivated_day)),
+        intervals(both, keys, both.ending["figure"], both["first"], end),
     ]
+
+
+def _ending(figure: str, day: ir.IntegerValue) -> ir.StructValue:
+    return ibis.struct({"figure": ibis.literal(figure), "day": day.cast("int64")})
 
 
 def _event_intervals(events: ir.Table, days: DayRange) -> ir.Table:
