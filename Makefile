@@ -22,11 +22,16 @@ demo: setup
 up: setup
 	@$(BIN)/health-pipeline up
 
-# Fast first.
-test: unit integration end-to-end
+# Three at once on two cores, as tests of nights and servers wait for long; in the order of conftest.py.
+PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+TESTS := health_pipeline_tests
+
+# Fast first; then those that need servers, all together, so that none waits for another.
+test: unit
+	$(PYTEST) $(TESTS)/integration $(TESTS)/end_to_end
 
 unit integration end-to-end: setup
-	$(BIN)/pytest -n 2 --dist loadfile health_pipeline_tests/$(subst -,_,$@)
+	$(PYTEST) $(TESTS)/$(subst -,_,$@)
 
 check: setup
 	$(BIN)/ruff check .

@@ -62,6 +62,7 @@ class Settings:
     max_bad_share: float
     restate_days: int
     source_timeout_seconds: int
+    engine_memory_mb: int
     feature_adoption_days: int | None
     mail: MailSettings
     alerts: AlertSettings
@@ -116,6 +117,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         max_bad_share=_share("HEALTH_MAX_BAD_SHARE", given("HEALTH_MAX_BAD_SHARE") or "0.01"),
         restate_days=_whole("HEALTH_RESTATE_DAYS", given("HEALTH_RESTATE_DAYS") or "3", 0, 60),
         source_timeout_seconds=_whole("HEALTH_SOURCE_TIMEOUT", given("HEALTH_SOURCE_TIMEOUT") or "1800", 1, 86_400),
+        engine_memory_mb=_whole("HEALTH_ENGINE_MEMORY", given("HEALTH_ENGINE_MEMORY") or "600", 100, 1_000_000),
         feature_adoption_days=_days_kept(given("HEALTH_FEATURE_ADOPTION_DAYS")),
         mail=MailSettings(
             smtp_url=given("HEALTH_SMTP_URL"),

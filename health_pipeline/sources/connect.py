@@ -12,8 +12,9 @@ from health_pipeline.sources.reader import Connector
 _EXPECTED = "postgresql://…, duckdb://FILE, parquet://FOLDER, spark://HOST:PORT or sc://HOST:PORT"
 
 
-def connect(url: str, timeout_seconds: int = 1800) -> Connector:
-    """A connector for the URL; timeout_seconds: how long a server may take for one statement.
+def connect(url: str, timeout_seconds: int = 1800, memory_mb: int = 600) -> Connector:
+    """A connector for the URL; timeout_seconds: how long a server may take for one statement; memory_mb: what the
+    engine in this process may take before it goes on on the disk.
 
     Raises SettingError for an unknown kind of URL, SourceError if it can't be reached.
     """
@@ -22,15 +23,15 @@ def connect(url: str, timeout_seconds: int = 1800) -> Connector:
         case "postgresql" | "postgres":
             from health_pipeline.sources.postgres import PostgresConnector
 
-            return PostgresConnector(url, timeout_seconds)
+            return PostgresConnector(url, timeout_seconds, memory_mb)
         case "duckdb":
             from health_pipeline.sources.files import DuckDBConnector
 
-            return DuckDBConnector(Path(unquote(rest)))
+            return DuckDBConnector(Path(unquote(rest)), memory_mb)
         case "parquet":
             from health_pipeline.sources.files import ParquetConnector
 
-            return ParquetConnector(Path(unquote(rest)))
+            return ParquetConnector(Path(unquote(rest)), memory_mb)
         case "spark" | "sc":
             if find_spec("pyspark") is None:
                 raise SettingError(

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
+from health_pipeline.errors import SourceError
 
-def new_engine() -> Backend:
-    """A private in-memory DuckDB whose instants are UTC."""
+
+def new_engine(memory_mb: int) -> Backend:
+    """A private in-memory DuckDB whose instants are UTC; what doesn't fit into so many megabytes lies on the disk meanwhile."""
     # The engine makes this folder when it has to spill, and takes it away again.
     spill = Path(tempfile.gettempdir()) / f"health_pipeline_spill_{uuid.uuid4().hex}"
     engine = ibis.duckdb.connect(temp_directory=str(spill))
     engine.raw_sql("SET TimeZone = 'UTC'")
     engine.raw_sql("SET preserve_insertion_order = false")
+    engine.raw_sql(f"SET memory_limit = '{memory_mb}MB'")
     return engine
+
+
+@contextmanager
+def memory_errors(memory_mb: int) -> Iterator[None]:
+    """Raises SourceError where the engine needs more memory at once than it may take."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise SourceError(
+            f"the {memory_mb} MB of HEALTH_ENGINE_MEMORY are not enough for this source; set it to more"
+        ) from error
 
 
 Step = Callable[[ir.Table], ir.Table]

@@ -20,8 +20,8 @@ from health_pipeline.sources.mapping import Place
 class _InPlaceConnector(ABC):
     """What both have in common: the relations are tables of the engine itself."""
 
-    def __init__(self) -> None:
-        self.engine = new_engine()
+    def __init__(self, memory_mb: int) -> None:
+        self.engine = new_engine(memory_mb)
 
     @abstractmethod
     def _table(self, place: Place) -> ir.Table | None:
@@ -52,8 +52,8 @@ class _InPlaceConnector(ABC):
 class DuckDBConnector(_InPlaceConnector):
     """A DuckDB file, opened read-only."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
+    def __init__(self, path: Path, memory_mb: int) -> None:
+        super().__init__(memory_mb)
         if not path.is_file():
             raise SourceError(f"the source can't be reached (HEALTH_SOURCE_URL): there is no DuckDB file {path}")
         with _source_errors("the source can't be reached (HEALTH_SOURCE_URL): "):
@@ -72,8 +72,8 @@ class DuckDBConnector(_InPlaceConnector):
 class ParquetConnector(_InPlaceConnector):
     """A folder with a folder of Parquet files per table; a select in the mapping names these folders as tables."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
+    def __init__(self, folder: Path, memory_mb: int) -> None:
+        super().__init__(memory_mb)
         if not folder.is_dir():
             raise SourceError(f"the source can't be reached (HEALTH_SOURCE_URL): there is no folder {folder}")
         self._tables: dict[str, ir.Table] = {}
@@ -91,5 +91,7 @@ class ParquetConnector(_InPlaceConnector):
 def _source_errors(prefix: str) -> Iterator[None]:
     try:
         yield
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as error:
         raise SourceError(prefix + " ".join(str(error).split())) from error

@@ -46,7 +46,7 @@ _UNREACHABLE = "the source can't be reached (HEALTH_SOURCE_URL): "
 class PostgresConnector:
     """Reads with one connection and one snapshot; the session can't write, and gives up on a statement after a while."""
 
-    def __init__(self, url: str, timeout_seconds: int) -> None:
+    def __init__(self, url: str, timeout_seconds: int, memory_mb: int) -> None:
         self._selects: dict[str, str] = {}
         with _source_errors():
             self._connection = dbapi.connect(connection_uri("HEALTH_SOURCE_URL", url))
@@ -56,7 +56,7 @@ class PostgresConnector:
             self._cursor.execute(f"SET LOCAL statement_timeout = '{timeout_seconds}s'")
             # The snapshot is needed as long as the run computes, whatever the server allows its users by default.
             self._cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        self.engine = new_engine()
+        self.engine = new_engine(memory_mb)
 
     def relation(self, place: Place) -> Relation | None:
         if place.sql:
@@ -141,6 +141,8 @@ HAVING count(*) = i.indnkeyatts
 def _source_errors(prefix: str = _UNREACHABLE) -> Iterator[None]:
     try:
         yield
+    except duckdb.OutOfMemoryException:
+        raise
     except (dbapi.Error, duckdb.Error) as error:
         # The engine takes rows in as they arrive, so it is the one to meet what goes wrong on the way.
         reason = libpq_message(error)

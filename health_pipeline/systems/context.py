@@ -12,6 +12,7 @@ from health_pipeline.policy.load import load_policy
 from health_pipeline.policy.model import Policy
 from health_pipeline.settings import Settings
 from health_pipeline.sources.connect import connect
+from health_pipeline.sources.engine import memory_errors
 from health_pipeline.sources.mapping import Mapping, load_mapping
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.warehouse.records import record_bad_rows
@@ -30,6 +31,7 @@ class RunContext:
     calendar: Calendar
     max_bad_share: float
     source_timeout_seconds: int
+    engine_memory_mb: int
     restate_days: int
 
     @classmethod
@@ -45,6 +47,7 @@ class RunContext:
             calendar=settings.calendar,
             max_bad_share=settings.max_bad_share,
             source_timeout_seconds=settings.source_timeout_seconds,
+            engine_memory_mb=settings.engine_memory_mb,
             restate_days=settings.restate_days,
         )
 
@@ -52,12 +55,13 @@ class RunContext:
     def reading(self, *, is_recorded: bool = True) -> Iterator[SourceReader]:
         """A reader of one snapshot of the source, checked against the contract. Its bad rows are recorded at the end, also
         when the run fails over them; a mere look at the source records nothing (is_recorded False)."""
-        connector = connect(self.source_url, self.source_timeout_seconds)
+        connector = connect(self.source_url, self.source_timeout_seconds, self.engine_memory_mb)
         reader = SourceReader(connector, self.mapping, self.clock)
         try:
             reader.check()
             try:
-                yield reader
+                with memory_errors(self.engine_memory_mb):
+                    yield reader
             finally:
                 if is_recorded:
                     bad = [row for rows in reader.bad_rows.values() for row in rows]

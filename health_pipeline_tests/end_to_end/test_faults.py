@@ -313,7 +313,7 @@ def test_a_source_that_ends_idle_transactions(source: str, new_on_victim: NewDat
     url = new_on_victim("application")
     name = url.partition("?")[0].rpartition("/")[2]
     administer(url, f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '50ms'")
-    connector = PostgresConnector(url, 60)
+    connector = PostgresConnector(url, 60, 600)
     time.sleep(0.3)
     users = ibis.table({"user_id": "string"}, name="users", database="app")
     assert connector.load(users).count().execute() == value(source, "SELECT count(*) FROM app.users")
@@ -353,7 +353,7 @@ def runs_sql(url: str, harm: Callable[[], object]) -> None:
 
 
 def reads_a_source(url: str, harm: Callable[[], object]) -> None:
-    connector = PostgresConnector(url, 60)
+    connector = PostgresConnector(url, 60, 600)
     try:
         harm()
         connector.load(ibis.table({"relname": "string"}, name="pg_class", database="pg_catalog"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,11 +14,12 @@ import duckdb
 import pytest
 
 from health_pipeline.embedded import EmbeddedServer
-from health_pipeline.errors import TooManyBadRows, UserError
+from health_pipeline.errors import SourceError, TooManyBadRows, UserError
 from health_pipeline.sources import contract
 from health_pipeline.sources.connect import connect
 from health_pipeline_tests.conftest import NewDatabase
 from health_pipeline_tests.support.databases import administer, execute, query
+from health_pipeline_tests.support.runs import context_for, run
 from health_pipeline_tests.support.small_sources import LEAST, PAST, Make, Readers, refusal, rows
 from health_pipeline_tests.support.sources import SOURCE_KINDS, load_source
 
@@ -173,3 +176,12 @@ def test_equal_bad_rows_are_recorded_each(postgres: Make, reader: Readers) -> No
     ids = [row.quarantine_id for row in first.bad_rows["events"]]
     assert len(set(ids)) == 3
     assert {row.quarantine_id for row in second.bad_rows["events"]} == set(ids)
+
+
+def test_an_engine_without_memory_says_which_setting_gives_it_more(new_database: NewDatabase, warehouse: str) -> None:
+    source = new_database()
+    many = "INSERT INTO app.users SELECT 'u' || n, 't', '2024-01-01' FROM generate_series(1, 100000) AS g(n)"
+    execute(source, *LEAST, many)
+    context = replace(context_for(source, warehouse, datetime(2024, 3, 20, tzinfo=UTC)), engine_memory_mb=1)
+    with pytest.raises(SourceError, match="the 1 MB of HEALTH_ENGINE_MEMORY are not enough"):
+        run(context, date(2024, 3, 1), date(2024, 3, 1))
