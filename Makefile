@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: bench cluster faults setup demo up test unit integration end-to-end check format dictionary lock
+.PHONY: bench faults setup demo up test unit integration end-to-end check format dictionary lock
 
 setup: .venv/installed
 
@@ -41,11 +41,6 @@ check: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-# Every metric on a real Spark cluster beside DuckDB. Not part of `make test` yet: needs Java 17 and .venv/bin/pip install
-# 'pyspark[connect]>=4.0,<4.1' first.
-cluster: setup
-	$(BIN)/pytest health_pipeline_tests/cluster
 
 # What faults do to runs: docs/reliability.md.
 faults: setup
