@@ -15,6 +15,8 @@ from health_pipeline.days import DAY, Calendar, DayRange
 from health_pipeline.errors import SettingError
 
 DEFAULT_START_DATE = "2024-01-01"
+SOURCE_TIMEOUT_SECONDS = 1800
+ENGINE_MEMORY_MB = 600
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,12 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         home=home,
         max_bad_share=_share("HEALTH_MAX_BAD_SHARE", given("HEALTH_MAX_BAD_SHARE") or "0.01"),
         restate_days=_whole("HEALTH_RESTATE_DAYS", given("HEALTH_RESTATE_DAYS") or "3", 0, 60),
-        source_timeout_seconds=_whole("HEALTH_SOURCE_TIMEOUT", given("HEALTH_SOURCE_TIMEOUT") or "1800", 1, 86_400),
-        engine_memory_mb=_whole("HEALTH_ENGINE_MEMORY", given("HEALTH_ENGINE_MEMORY") or "600", 100, 1_000_000),
+        source_timeout_seconds=_whole(
+            "HEALTH_SOURCE_TIMEOUT", given("HEALTH_SOURCE_TIMEOUT") or str(SOURCE_TIMEOUT_SECONDS), 1, 86_400
+        ),
+        engine_memory_mb=_whole(
+            "HEALTH_ENGINE_MEMORY", given("HEALTH_ENGINE_MEMORY") or str(ENGINE_MEMORY_MB), 100, 1_000_000
+        ),
         feature_adoption_days=_days_kept(given("HEALTH_FEATURE_ADOPTION_DAYS")),
         mail=MailSettings(
             smtp_url=given("HEALTH_SMTP_URL"),

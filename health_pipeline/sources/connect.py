@@ -7,12 +7,13 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from health_pipeline.errors import SettingError
+from health_pipeline.settings import ENGINE_MEMORY_MB, SOURCE_TIMEOUT_SECONDS
 from health_pipeline.sources.reader import Connector
 
 _EXPECTED = "postgresql://…, duckdb://FILE, parquet://FOLDER, spark://HOST:PORT or sc://HOST:PORT"
 
 
-def connect(url: str, timeout_seconds: int = 1800, memory_mb: int = 600) -> Connector:
+def connect(url: str, timeout_seconds: int = SOURCE_TIMEOUT_SECONDS, memory_mb: int = ENGINE_MEMORY_MB) -> Connector:
     """A connector for the URL; timeout_seconds: how long a server may take for one statement; memory_mb: what the
     engine in this process may take before it goes on on the disk.
 

@@ -16,9 +16,10 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from health_pipeline.errors import SourceError
+from health_pipeline.settings import ENGINE_MEMORY_MB
 
 
-def new_engine(memory_mb: int) -> Backend:
+def new_engine(memory_mb: int = ENGINE_MEMORY_MB) -> Backend:
     """A private in-memory DuckDB whose instants are UTC; what doesn't fit into so many megabytes lies on the disk meanwhile."""
     # The engine makes this folder when it has to spill, and takes it away again.
     spill = Path(tempfile.gettempdir()) / f"health_pipeline_spill_{uuid.uuid4().hex}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,18 +12,17 @@ import psycopg2
 import pytest
 from psycopg2.extras import RealDictCursor
 
-from health_pipeline.days import Calendar, DayRange
+from health_pipeline.days import DayRange
 from health_pipeline.embedded import EmbeddedServer
 from health_pipeline.errors import SettingError
 from health_pipeline.policy.load import load_policy
-from health_pipeline.sources.mapping import Mapping
-from health_pipeline.systems.context import RunContext
 from health_pipeline.systems.order_health import OrderHealth, run_order_health
 from health_pipeline.tables.order_health import CUSTOMER_ORDER_HEALTH
 from health_pipeline.warehouse.migrate import migrate
 from health_pipeline_tests.reference.contract import Row, Source
 from health_pipeline_tests.reference.order_health import order_health
 from health_pipeline_tests.support.compare import differences, keyed
+from health_pipeline_tests.support.runs import context_for
 from health_pipeline_tests.support.sources import load_postgres
 
 TABLE = CUSTOMER_ORDER_HEALTH.name
@@ -85,18 +85,7 @@ def run(server: EmbeddedServer, days: DayRange, tenant: str | None = None, **rul
     policy = policy.model_copy(
         update={"order_health": policy.order_health.model_copy(update={"purchase_model": model})}
     )
-    context = RunContext(
-        run_id="run",
-        clock=CLOCK,
-        source_url=server.url("application"),
-        warehouse_url=server.url("warehouse"),
-        mapping=Mapping(),
-        policy=policy,
-        calendar=Calendar("UTC"),
-        max_bad_share=0.01,
-        source_timeout_seconds=60,
-        restate_days=3,
-    )
+    context = replace(context_for(server.url("application"), server.url("warehouse"), CLOCK), policy=policy)
     return run_order_health(context, days, frozenset({TABLE}), tenant)
 
 
