@@ -16,7 +16,7 @@ Contents = Mapping[tuple[str, str], Digest]
 COMMITTED_TOGETHER: dict[str, tuple[str, ...]] = {
     "tenant_health": (
         *("tenant_profiles", "usage_metrics", "feature_adoption", "tenant_health_scores", "peer_benchmarks"),
-        *("unscored_tenants", "feature_use_base", "score_restatements"),
+        *("tenant_peer_ranks", "unscored_tenants", "feature_use_base", "score_restatements"),
     ),
     "order_health": ("customer_order_health", "purchase_model_parameters"),
     "client_days": ("client_engagement", "client_momentum_alerts", "alert_snapshots"),

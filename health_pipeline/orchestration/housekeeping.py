@@ -8,6 +8,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from health_pipeline.connections import resolved_urls
 from health_pipeline.orchestration.system_assets import RETRIES, run_errors
 from health_pipeline.settings import now, read_settings
+from health_pipeline.warehouse.months import analyse_tables_by_month
 from health_pipeline.warehouse.retention import thin_feature_adoption
 
 HOUSEKEEPING = "housekeeping"
@@ -17,19 +18,22 @@ _OF_PARTITIONS = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType
 
 @dg.op(retry_policy=RETRIES)
 def tidy_up(context: dg.OpExecutionContext) -> None:
-    """Deletes old runs with their logs, and rows that HEALTH_FEATURE_ADOPTION_DAYS doesn't keep."""
+    """Deletes old runs with their logs, and rows that HEALTH_FEATURE_ADOPTION_DAYS doesn't keep; refreshes statistics."""
     settings, clock = read_settings(), now()
     deleted = delete_old_runs(context.instance, clock - timedelta(days=DAYS_RUNS_ARE_KEPT))
     thinned = 0
-    if settings.feature_adoption_days is not None:
-        with run_errors():
-            thinned = thin_feature_adoption(
-                resolved_urls(settings).warehouse, settings.feature_adoption_days, settings.last_day(clock)
-            )
+    with run_errors():
+        warehouse = resolved_urls(settings).warehouse
+        if settings.feature_adoption_days is not None:
+            thinned = thin_feature_adoption(warehouse, settings.feature_adoption_days, settings.last_day(clock))
+        analyse_tables_by_month(warehouse)
     context.add_output_metadata({"runs_deleted": deleted, "feature_adoption_rows_deleted": thinned})
 
 
-@dg.job(name=HOUSEKEEPING, description="Deletes old runs that say nothing about any day's state, and rows not kept.")
+@dg.job(
+    name=HOUSEKEEPING,
+    description="Deletes old runs that say nothing about any day's state, and rows not kept; refreshes the server's statistics.",
+)
 def housekeeping_job() -> None:
     """One step."""
     tidy_up()

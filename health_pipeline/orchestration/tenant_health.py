@@ -20,7 +20,7 @@ def tenant_health_assets() -> dg.AssetsDefinition:
     """The tables of tenant health, by day."""
     sources = [source_key(n) for n in ("users", "cases", "campaigns", "campaign_assignments", "support_tickets")]
     tenants, events, entitlements = (source_key(n) for n in ("tenants", "events", "feature_entitlements"))
-    profiles, usage, adoption, scores, _ = (dg.AssetKey(table.name) for table in tables.TENANT_HEALTH_TABLES)
+    profiles, usage, adoption, scores, *_ = (dg.AssetKey(table.name) for table in tables.TENANT_HEALTH_TABLES)
     assets = [
         TableAsset(
             tables.TENANT_PROFILES,
@@ -40,6 +40,11 @@ def tenant_health_assets() -> dg.AssetsDefinition:
             tables.PEER_BENCHMARKS,
             [scores, usage, profiles],
             "Puts a score beside those of like customers, without telling on any of them.",
+        ),
+        TableAsset(
+            tables.TENANT_PEER_RANKS,
+            [scores, usage, profiles],
+            "Says at once where a tenant stands, which would take a look at all tenants otherwise.",
         ),
     ]
     return system_assets(tables.GROUP, assets, daily_partitions(read_settings()), _run)

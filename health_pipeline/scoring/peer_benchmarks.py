@@ -1,4 +1,6 @@
-"""How the metrics are spread over cohorts of like tenants. Rule: tenant-health.md, `peer_benchmarks`.
+"""How the metrics are spread over cohorts of like tenants, and where each tenant stands among them.
+
+Rule: tenant-health.md, `peer_benchmarks` and `tenant_peer_comparison`.
 
 Works on a whole range of days at once. A day's rows never depend on other days or on the order of the input, because
 all figures are exact sums and order statistics.
@@ -14,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from health_pipeline.scoring.suppression import suppressed_cohorts
-from health_pipeline.tables.tenant_health import PEER_BENCHMARKS, PEER_METRICS
+from health_pipeline.tables.tenant_health import PEER_BENCHMARKS, PEER_COHORTS, PEER_METRICS
 
 ALL = "ALL"
 FIGURES = ("p25", "median", "p75", "mean", "min_value", "max_value")
@@ -47,21 +49,48 @@ class PeerRules:
 
 
 @dataclass(frozen=True)
+class PeerTables:
+    """benchmarks: rows of peer_benchmarks, sorted by key. ranks: rows of tenant_peer_ranks, in the order of the tenants."""
+
+    benchmarks: pd.DataFrame
+    ranks: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class _Cohorts:
     """Who is in which cohort.
 
     A place is a position in the flattened grid of day x sector x size band, whose last sector and last band are ALL for
     cohorts and the unknown ones for cells. has_tenants: that grid, for cells. cell: each input row's place.
-    member, cohort: input row and place of every membership. written: places of the cohorts with a member, in the order
-    of their keys. labels: the columns that hold no figure, a row for each place of `written`.
+    places: the places of each input row's cohorts, in the order of PEER_COHORTS, -1 where it is in none. member, cohort:
+    input row and place of every membership. written: places of the cohorts with a member, in the order of their keys.
+    labels: the columns that hold no figure, a row for each place of `written`.
     """
 
     has_tenants: Booleans
     cell: Integers
+    places: Integers
     member: Integers
     cohort: Integers
     written: Integers
     labels: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """The values of a metric, in order within every cohort.
+
+    values: those that there are, ascending. rank: each input row's position in them, -1 where not measured.
+    ordered: place x len(values) + rank of every membership, sorted, so cohort after cohort. counts: peers by place.
+    stops: where each place's peers end in `ordered`. published: whether a place's cohort may be shown.
+    """
+
+    values: Floats
+    rank: Integers
+    ordered: Integers
+    counts: Integers
+    stops: Integers
+    published: Booleans
 
 
 def employee_band(employee_count: pd.Series, bands: tuple[SizeBand, ...]) -> pd.Series:
@@ -72,17 +101,23 @@ def employee_band(employee_count: pd.Series, bands: tuple[SizeBand, ...]) -> pd.
     )
 
 
-def peer_benchmarks(tenants: pd.DataFrame, rules: PeerRules) -> pd.DataFrame:
-    """A row per day, metric and cohort with at least one tenant, sorted by key; a suppressed row carries no figure.
+def peer_tables(tenants: pd.DataFrame, rules: PeerRules) -> PeerTables:
+    """Benchmarks: a row per day, metric and cohort with at least one tenant; a suppressed row carries no figure.
+    Ranks: a row per day and tenant.
 
     tenants: a row per metric_date and tenant_id active at D, with industry_sector and employee_count (NA: unknown) and
-    the seven metrics (NA: not measured). Result: the columns of the table peer_benchmarks.
+    the seven metrics (NA: not measured).
     """
     cohorts = _cohorts(tenants, rules.size_bands)
-    metrics = sorted(PEER_METRICS)
-    rows = pd.concat([_benchmarks(metric, tenants[metric], cohorts, rules) for metric in metrics], ignore_index=True)
+    benchmarks, ranks = [], [tenants[["metric_date", "tenant_id"]].reset_index(drop=True)]
+    for name in sorted(PEER_METRICS):
+        metric = _metric(tenants[name], cohorts, rules)
+        is_whole = pd.api.types.is_integer_dtype(tenants[name].dtype)
+        benchmarks.append(_benchmarks(name, metric, cohorts, rules, is_whole))
+        ranks.append(_ranks(name, metric, cohorts))
+    rows = pd.concat(benchmarks, ignore_index=True)
     by_day = np.argsort(rows["metric_date"].to_numpy(), kind="stable")
-    return rows.loc[by_day, PEER_BENCHMARKS.column_names].reset_index(drop=True)
+    return PeerTables(rows.loc[by_day, PEER_BENCHMARKS.column_names].reset_index(drop=True), pd.concat(ranks, axis=1))
 
 
 def _band_position(employee_count: pd.Series, bands: tuple[SizeBand, ...]) -> Integers:
@@ -109,17 +144,18 @@ def _cohorts(tenants: pd.DataFrame, bands: tuple[SizeBand, ...]) -> _Cohorts:
 
     cell = places(sector, band)
     has_sector, has_band = sector < len(sectors), band < len(bands)
-    splits = [
-        (np.full(len(cell), True), places(len(sectors), len(bands))),
-        (has_sector, places(sector, len(bands))),
-        (has_band, places(len(sectors), band)),
-        (has_sector & has_band, cell),
-    ]
-    member = np.concatenate([np.flatnonzero(belongs) for belongs, _ in splits])
-    cohort = np.concatenate([place[belongs] for belongs, place in splits])
+    of_cohorts = {
+        "all": places(len(sectors), len(bands)),
+        "band": np.where(has_band, places(len(sectors), band), -1),
+        "sector": np.where(has_sector, places(sector, len(bands)), -1),
+        "sector and band": np.where(has_sector & has_band, cell, -1),
+    }
+    all_places = np.array([of_cohorts[name] for name in PEER_COHORTS])
+    _, member = np.nonzero(all_places >= 0)
+    cohort = all_places[all_places >= 0]
     written = np.flatnonzero(np.bincount(cohort, minlength=math.prod(shape)))
     has_tenants = np.bincount(cell, minlength=math.prod(shape)).reshape(shape) > 0
-    return _Cohorts(has_tenants, cell, member, cohort, *_labelled(written, shape, days, sectors, bands))
+    return _Cohorts(has_tenants, cell, all_places, member, cohort, *_labelled(written, shape, days, sectors, bands))
 
 
 def _labelled(
@@ -145,24 +181,30 @@ def _labelled(
     return written[order], labels
 
 
-def _benchmarks(name: str, metric: pd.Series, cohorts: _Cohorts, rules: PeerRules) -> pd.DataFrame:
-    """The rows of one metric, in the order of `cohorts.written`."""
-    rank, values = pd.factorize(metric.to_numpy(dtype="float64", na_value=np.nan), sort=True)  # rank -1: not measured
+def _metric(column: pd.Series, cohorts: _Cohorts, rules: PeerRules) -> _Metric:
+    rank, values = pd.factorize(column.to_numpy(dtype="float64", na_value=np.nan), sort=True)
     shape, size = cohorts.has_tenants.shape, cohorts.has_tenants.size
     peers = np.bincount(cohorts.cell[rank >= 0], minlength=size).reshape(shape)
-    published = ~_suppressed(peers, cohorts.has_tenants, rules.min_peers).ravel()[cohorts.written]
+    published = ~_suppressed(peers, cohorts.has_tenants, rules.min_peers).ravel()
 
     # One sort of integers puts the values in order within every cohort, cohort after cohort.
     peer_rank = rank[cohorts.member]
     cohort = cohorts.cohort[peer_rank >= 0]
     counts = np.bincount(cohort, minlength=size)
     ordered = np.sort(cohort * len(values) + peer_rank[peer_rank >= 0])
-    ordered_values = values[ordered - np.repeat(np.arange(size), counts) * len(values)]
-    count, stop = counts[cohorts.written[published]], np.cumsum(counts)[cohorts.written[published]]
+    return _Metric(values, rank, ordered, counts, np.cumsum(counts), published)
+
+
+def _benchmarks(name: str, metric: _Metric, cohorts: _Cohorts, rules: PeerRules, whole_numbers: bool) -> pd.DataFrame:
+    """The rows of one metric, in the order of `cohorts.written`."""
+    published = metric.published[cohorts.written]
+    count, stop = (each[cohorts.written[published]] for each in (metric.counts, metric.stops))
+    place_of_peer = np.repeat(np.arange(len(metric.counts)), metric.counts)
+    ordered_values = metric.values[metric.ordered - place_of_peer * len(metric.values)]
 
     # Only published cohorts get figures, so that none of a suppressed one exists anywhere.
     figures = np.full((len(FIGURES), len(published)), np.nan)
-    figures[:, published] = _figures(ordered_values, stop - count, count, pd.api.types.is_integer_dtype(metric.dtype))
+    figures[:, published] = _figures(ordered_values, stop - count, count, whole_numbers)
     peer_count = np.zeros(len(published), dtype=np.int64)
     peer_count[published] = count
     figures[-2:, peer_count < rules.min_peers_for_extremes] = np.nan
@@ -172,6 +214,27 @@ def _benchmarks(name: str, metric: pd.Series, cohorts: _Cohorts, rules: PeerRule
         is_suppressed=~published,
         **dict(zip(FIGURES, figures, strict=True)),
     )
+
+
+def _ranks(name: str, metric: _Metric, cohorts: _Cohorts) -> pd.DataFrame:
+    """Each input row's percentile rank in its narrowest published cohort, and which of its cohorts that is.
+
+    The narrowest has the fewest peers; of equals, the one that is split more. Mid-rank among the other peers, 0 to 100; NaN
+    where there is no other.
+    """
+    is_peer = metric.published[cohorts.places] & (cohorts.places >= 0) & (metric.rank >= 0)
+    splits = np.arange(len(PEER_COHORTS))[:, np.newaxis]
+    size = metric.counts[cohorts.places] * len(PEER_COHORTS) - splits
+    cohort = np.where(is_peer, size, np.iinfo(np.int64).max).argmin(axis=0)
+    has_peers: Booleans = np.any(is_peer, axis=0)
+    place = np.take_along_axis(cohorts.places, cohort[np.newaxis], axis=0)[0][has_peers]
+    peer = place * len(metric.values) + metric.rank[has_peers]
+    first, stop = (np.searchsorted(metric.ordered, peer, side) for side in ("left", "right"))
+    below, beside = first - (metric.stops - metric.counts)[place], stop - first - 1
+    others = metric.counts[place] - 1
+    rank = np.full(len(has_peers), np.nan)
+    rank[has_peers] = 100 * (below + beside / 2) / np.where(others > 0, others, np.nan)
+    return pd.DataFrame({f"{name}_rank": rank, f"{name}_cohort": pd.arrays.IntegerArray(cohort, ~has_peers)})
 
 
 def _suppressed(peers: Integers, has_tenants: Booleans, min_peers: int) -> Booleans:

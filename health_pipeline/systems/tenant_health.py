@@ -20,7 +20,7 @@ from health_pipeline.errors import InvalidResult
 from health_pipeline.metrics.adoption import feature_adoption
 from health_pipeline.metrics.tenants import tenant_days
 from health_pipeline.metrics.usage import UsageInputs, usage_metrics
-from health_pipeline.scoring.peer_benchmarks import peer_benchmarks
+from health_pipeline.scoring.peer_benchmarks import peer_tables
 from health_pipeline.scoring.profiles import tenant_profiles
 from health_pipeline.scoring.tenant_health import KEYS, tenant_health_scores
 from health_pipeline.sources import contract
@@ -35,7 +35,7 @@ from health_pipeline.systems.common import (
 from health_pipeline.systems.context import RunContext
 from health_pipeline.systems.tenant_source import counted_base, read_tenants
 from health_pipeline.tables import tenant_health as tables
-from health_pipeline.tables.declare import TENANT_ID, Table
+from health_pipeline.tables.declare import Table
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
 from health_pipeline.tables.records import FEATURE_USE_BASE, UNSCORED_TENANTS
 from health_pipeline.warehouse.records import record_policy
@@ -72,7 +72,7 @@ def run_tenant_health(
 ) -> TenantHealth:
     """Compute the range and replace it in the named tables, all in one transaction.
 
-    tenant: an id or slug; only its rows are replaced then, but for peer_benchmarks, which always are of all tenants.
+    tenant: an id or slug; only its rows are replaced then, but for those that compare peers, which always are of all tenants.
     A tenant whose computed rows break their table's declaration is left out of everything and recorded as unscored; the rest
     goes on. Raises UserError for anything a user has to mend; then nothing was written but records of bad rows.
     """
@@ -99,7 +99,7 @@ def _write(result: TenantHealth, context: RunContext, chosen: list[Table], tenan
     written = [*chosen, UNSCORED_TENANTS, FEATURE_USE_BASE]
     with writing_system(context, tables.GROUP, written, days, result.facts, tenant_id) as writer:
         for table in chosen:
-            only = tenant_id if TENANT_ID in table.columns else None
+            only = None if table in tables.PEER_TABLES else tenant_id
             counts = result.rows_per_day.setdefault(table.name, {})
             writer.replace(table, days, _validated_rows(result, table, only, counts), only)
         if result.use_base is not None:
@@ -169,11 +169,13 @@ def compute_tenant_health(
     usage = _of_days(all_figures, days)
     scores = tenant_health_scores(all_figures, days, policy)
     profiles = tenant_profiles(usage[KEYS], tenants, policy.peers.rules)
+    peers = peer_tables(_peers(profiles, scores, usage), policy.peers.rules)
     frames = {
         tables.TENANT_PROFILES: profiles,
         tables.USAGE_METRICS: usage,
         tables.TENANT_HEALTH_SCORES: scores,
-        tables.PEER_BENCHMARKS: peer_benchmarks(_peers(profiles, scores, usage), policy.peers.rules),
+        tables.PEER_BENCHMARKS: peers.benchmarks,
+        tables.TENANT_PEER_RANKS: peers.ranks,
     }
     return TenantHealth(
         days=days,
@@ -227,7 +229,7 @@ def _of_days(frame: pd.DataFrame, days: DayRange) -> pd.DataFrame:
 
 
 def _peers(profiles: pd.DataFrame, scores: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:
-    """The input of peer_benchmarks: a tenant's attributes and its seven metrics."""
+    """The input of peer_tables: a tenant's attributes and its seven metrics."""
     ratio = usage["active_users"].astype("Float64") / usage["total_users"].mask(usage["total_users"] == 0).astype(
         "Float64"
     )

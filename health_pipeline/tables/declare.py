@@ -43,7 +43,7 @@ class Table:
     """A table: what one row is (grain), its key, its columns, and how it is filled.
 
     group: the system it belongs to. cadence: "daily" or "weekly" where `metric_date` partitions it, else "".
-    indexes: columns of further indexes beside the key.
+    indexes: columns of further indexes beside the key. retention: how long rows are kept, where that isn't for ever.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Table:
     group: str
     cadence: str = ""
     indexes: tuple[tuple[str, ...], ...] = ()
+    retention: str = ""
 
     @property
     def column_names(self) -> list[str]:

@@ -14,8 +14,10 @@ _INTRODUCTION = f"""\
 Every table and view of the warehouse, in the schema `{SCHEMA}`. Made from the declarations in `health_pipeline/tables` by
 `make dictionary`; a change here would be overwritten. In psql, `\\d+ {SCHEMA}.NAME` shows the same texts.
 
-D is a row's `metric_date`. A daily table has a partition for every day, a weekly one for every Sunday. Columns without a mark
-under "null" always have a value.
+D is a row's `metric_date`. A daily table has rows of every day, and is kept in a PostgreSQL partition per month
+(`NAME_YYYY_MM`): a query that names its days opens only their months, so name them as constants. A weekly table has rows of every
+Sunday. A key is an index as well. Rows are kept for ever where nothing else is said. Columns without a mark under "null" always
+have a value.
 """
 
 
@@ -44,13 +46,18 @@ def _contents(group: str) -> str:
 
 def _table_section(table: Table) -> str:
     key = ", ".join(f"`{name}`" for name in table.key)
-    about = f"{table.cadence.capitalize()} table" if table.cadence else "Table without partitions"
+    about = [f"{f'{table.cadence.capitalize()} table' if table.cadence else 'Table without partitions'}, key {key}."]
+    if table.is_by_month:
+        about.append("A partition per month.")
+    about += [f"Index on {', '.join(f'`{name}`' for name in columns)}." for columns in table.indexes]
+    if table.retention:
+        about.append(table.retention)
     rows = [
         (f"`{column.name}`", column.type.value, column.unit, "null" if column.nullable else "", _says(column))
         for column in table.columns
     ]
     lines = _lines(("column", "type", "unit", "null", "what it says"), rows)
-    return f"### {table.name}\n\n{table.grain}\n\n{about}, key {key}.\n\n{lines}"
+    return f"### {table.name}\n\n{table.grain}\n\n{' '.join(about)}\n\n{lines}"
 
 
 def _says(column: Column) -> str:

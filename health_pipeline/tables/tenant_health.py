@@ -66,6 +66,10 @@ FEATURE_ADOPTION = Table(
     ),
     GROUP,
     "daily",
+    retention=(
+        "Every day is kept for as many days as `HEALTH_FEATURE_ADOPTION_DAYS` says (62 or more; for ever where it isn't set),"
+        " of older months only the last day."
+    ),
 )
 
 RISK_LEVELS = ("LOW", "MEDIUM", "HIGH")
@@ -177,6 +181,44 @@ PEER_BENCHMARKS = Table(
     "daily",
 )
 
+# From the widest to the narrowest, which is how tenant_peer_ranks numbers them.
+PEER_COHORTS = ("all", "band", "sector", "sector and band")
+
+TENANT_PEER_RANKS = Table(
+    "tenant_peer_ranks",
+    "A tenant active at the end of the day, with its place among its peers; tenant_peer_comparison shows it in full.",
+    ("metric_date", "tenant_id"),
+    (
+        METRIC_DATE,
+        TENANT_ID,
+        *(
+            figure(
+                f"{metric}_rank",
+                f"Share of the other peers below the tenant in {metric}, ties counting half. Null: no other, no value, or"
+                " no published cohort.",
+                unit="percent",
+                minimum=0,
+                maximum=100,
+            )
+            for metric in PEER_METRICS
+        ),
+        *(
+            Column(
+                f"{metric}_cohort",
+                Type.INTEGER,
+                f"The tenant's narrowest cohort published for {metric}: 0 all tenants, 1 its size band, 2 its sector, 3"
+                " both. Null: no value, or no published cohort.",
+                nullable=True,
+                minimum=0,
+                maximum=len(PEER_COHORTS) - 1,
+            )
+            for metric in PEER_METRICS
+        ),
+    ),
+    GROUP,
+    "daily",
+)
+
 TENANT_PROFILES = Table(
     "tenant_profiles",
     "A tenant active at the end of the day, with the attributes that the run found in the source.",
@@ -203,4 +245,14 @@ TENANT_PROFILES = Table(
     (("tenant_id", "metric_date"),),
 )
 
-TENANT_HEALTH_TABLES = (TENANT_PROFILES, USAGE_METRICS, FEATURE_ADOPTION, TENANT_HEALTH_SCORES, PEER_BENCHMARKS)
+TENANT_HEALTH_TABLES = (
+    TENANT_PROFILES,
+    USAGE_METRICS,
+    FEATURE_ADOPTION,
+    TENANT_HEALTH_SCORES,
+    PEER_BENCHMARKS,
+    TENANT_PEER_RANKS,
+)
+
+# Each row of these rests on many tenants.
+PEER_TABLES = (PEER_BENCHMARKS, TENANT_PEER_RANKS)

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import sqlalchemy as sa
 
 from health_pipeline.days import DayRange
-from health_pipeline.tables.catalogue import SCHEMA
+from health_pipeline.tables.catalogue import SCHEMA, TABLES
 from health_pipeline.tables.declare import Table
 from health_pipeline.warehouse.connection import sql_connection
 
@@ -52,6 +52,16 @@ def make_months(url: str, tables: Sequence[Table], days: DayRange) -> None:
         connection.execute(sa.text(f"SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}'), hashtext('months'))"))
         for name in _missing(connection, wanted):
             _make(connection, name, *wanted[name])
+
+
+def analyse_tables_by_month(url: str) -> None:
+    """Refresh the server's statistics of the tables as a whole.
+
+    Autovacuum only looks at months; without these, joins of such tables are taken for small and planned badly.
+    """
+    names = ", ".join(f"{SCHEMA}.{table.name}" for table in TABLES.values() if table.is_by_month)
+    with sql_connection(url) as connection:
+        connection.execute(sa.text(f"ANALYZE {names}"))
 
 
 def _missing(connection: sa.Connection, names: Iterable[str]) -> list[str]:

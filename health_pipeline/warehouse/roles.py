@@ -17,7 +17,7 @@ from health_pipeline.errors import WarehouseError
 from health_pipeline.tables.catalogue import SCHEMA, TABLES, VIEWS
 from health_pipeline.tables.declare import Table
 from health_pipeline.tables.records import ROLE_DEFINITIONS
-from health_pipeline.tables.tenant_health import PEER_BENCHMARKS
+from health_pipeline.tables.tenant_health import PEER_BENCHMARKS, PEER_TABLES
 
 OWNER, ANALYST, TENANT = "health_pipeline", "health_analyst", "health_tenant"
 ROLES = (OWNER, ANALYST, TENANT)
@@ -154,8 +154,11 @@ def readable_columns(table: Table) -> list[str]:
 
 
 def is_for_tenants(table: Table) -> bool:
-    """Whether a tenant reads it: its own rows of what runs compute, not what staff and the pipeline note; all benchmarks."""
-    return table is PEER_BENCHMARKS or (bool(table.cadence) and "tenant_id" in table.column_names)
+    """Whether a tenant reads it: its own rows of what runs compute from its data, not what staff and the pipeline note; all
+    benchmarks, but not its rank, which tells of single peers when it is followed from day to day."""
+    if table in PEER_TABLES:
+        return table is PEER_BENCHMARKS
+    return bool(table.cadence) and "tenant_id" in table.column_names
 
 
 def _of_table(table: Table) -> Iterator[str]:

@@ -290,6 +290,7 @@ SNAPSHOT = {
     "feature_adoption": {"source/tenants", "source/events", "source/feature_entitlements"},
     "tenant_health_scores": {"source/tenants", "usage_metrics", "feature_adoption"},
     "peer_benchmarks": {"tenant_health_scores", "usage_metrics", "tenant_profiles"},
+    "tenant_peer_ranks": {"tenant_health_scores", "usage_metrics", "tenant_profiles"},
 }
 
 

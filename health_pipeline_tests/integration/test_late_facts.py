@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from health_pipeline.days import DayRange
 from health_pipeline.errors import InvalidResult, SourceError, TooManyBadRows
+from health_pipeline.scoring.peer_benchmarks import PeerTables, peer_tables
 from health_pipeline.scoring.tenant_health import tenant_health_scores
 from health_pipeline.sources import contract
 from health_pipeline.sources.reader import SourceReader
@@ -221,8 +223,11 @@ def test_too_many_broken_tenants_fail_the_run(source: str, warehouse: str, break
 def test_a_row_of_no_tenant_that_breaks_fails_the_run(
     source: str, warehouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peers = tenant_health.peer_benchmarks
-    monkeypatch.setattr(tenant_health, "peer_benchmarks", lambda *given: peers(*given).assign(p25=-1.0))
+    def broken(*given: Any) -> PeerTables:
+        computed = peer_tables(*given)
+        return replace(computed, benchmarks=computed.benchmarks.assign(p25=-1.0))
+
+    monkeypatch.setattr(tenant_health, "peer_tables", broken)
     with pytest.raises(InvalidResult, match="peer_benchmarks"):
         run(context_for(source, warehouse, CLOCK), DAYS.first, DAYS.last)
 

@@ -22,7 +22,7 @@ from health_pipeline.settings import read_settings
 from health_pipeline.tables.catalogue import TABLES
 from health_pipeline_tests.conftest import NewDatabase
 from health_pipeline_tests.support.daemon import Daemon, daemon_on, requested
-from health_pipeline_tests.support.databases import execute
+from health_pipeline_tests.support.databases import execute, query, value
 from health_pipeline_tests.support.deployment import QUIET, Deployment, deployed
 from health_pipeline_tests.support.small_sources import LEAST
 
@@ -233,6 +233,31 @@ def test_housekeeping_deletes_old_runs_that_no_day_rests_on(daemon: Daemon, depl
     assert [(logs / run_id).exists() for run_id in failed] == [False, True]
     assert before == {name: instance.get_materialized_partitions(dg.AssetKey(name)) for name in TABLES}
     assert all_states(instance, old)["usage_metrics"].failed == {date(2024, 3, 11)}
+
+
+def test_housekeeping_thins_old_months_and_looks_at_whole_tables(
+    daemon: Daemon, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = "SELECT DISTINCT metric_date FROM health.feature_adoption ORDER BY 1"
+    before = [row["metric_date"] for row in query(deployment.warehouse, days)]
+    assert len(before) > 1
+    features = value(deployment.warehouse, "SELECT count(*) FROM health.feature_adoption") // len(before)
+    # The end of March is 62 days before the newest day, then 63.
+    for clock, setting, kept in (
+        (datetime(2024, 6, 2, 5, tzinfo=UTC), None, before),
+        (datetime(2024, 6, 2, 5, tzinfo=UTC), "62", before),
+        (datetime(2024, 6, 3, 5, tzinfo=UTC), "62", before[-1:]),
+    ):
+        with daemon.at(clock), monkeypatch.context() as patch:
+            if setting is not None:
+                patch.setenv("HEALTH_FEATURE_ADOPTION_DAYS", setting)
+            result = defs.resolve_job_def("housekeeping").execute_in_process(instance=daemon.instance, run_config=QUIET)
+        assert [row["metric_date"] for row in query(deployment.warehouse, days)] == kept
+        (output,) = [event for event in result.all_events if event.is_successful_output]
+        told = output.event_specific_data.metadata["feature_adoption_rows_deleted"].value
+        assert told == features * (len(before) - len(kept))
+    whole = query(deployment.warehouse, "SELECT DISTINCT tablename FROM pg_stats WHERE inherited")
+    assert {"tenant_profiles", "tenant_health_scores", "usage_metrics"} <= {row["tablename"] for row in whole}
 
 
 def run_of_a_day(deployment: Deployment, day: date) -> str:

@@ -8,13 +8,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from alembic import command
 
 from health_pipeline.systems import tenant_health
 from health_pipeline.systems.context import RunContext
+from health_pipeline.tables.catalogue import SCHEMA, VIEWS
+from health_pipeline.warehouse.connection import sql_connection
+from health_pipeline.warehouse.migrate import alembic_config, migrate
 from health_pipeline_tests.conftest import NewDatabase
 from health_pipeline_tests.reference.hostile import hostile_source
 from health_pipeline_tests.support.compare import Rows, differences
-from health_pipeline_tests.support.databases import all_rows, execute
+from health_pipeline_tests.support.databases import all_rows, execute, value
 from health_pipeline_tests.support.runs import TENANT_HEALTH, context_for, run
 from health_pipeline_tests.support.sources import load_source
 
@@ -103,6 +107,22 @@ def test_some_tables_and_then_the_others(in_one_run: Range, warehouse: str) -> N
     assert_same(contents(warehouse), in_one_run.expected)
 
 
+def test_ranks_of_days_before_the_upgrade_are_those_of_a_run(in_one_run: Range, new_database: NewDatabase) -> None:
+    """A warehouse that has no table for them yet gets them by SQL, for the days that it has."""
+    warehouse = new_database(in_one_run.warehouse)
+    execute(
+        warehouse, f"DROP VIEW {', '.join(f'{SCHEMA}.{name}' for name in VIEWS)}", "DELETE FROM health.view_definitions"
+    )
+    with sql_connection(warehouse) as connection:
+        command.downgrade(alembic_config(connection), "0005")
+    assert value(warehouse, "SELECT to_regclass('health.tenant_peer_ranks')") is None
+    migrate(warehouse)
+    assert_same(contents(warehouse), in_one_run.expected)
+    ranks = in_one_run.expected["tenant_peer_ranks"].values()
+    assert any(row["login_score_rank"] is not None for row in ranks)
+    assert any(row["active_user_ratio_rank"] is None for row in ranks)
+
+
 def test_one_tenant_is_replaced_and_nobody_else(in_one_run: Range, new_database: NewDatabase) -> None:
     warehouse = new_database(in_one_run.warehouse)
     execute(
@@ -110,6 +130,7 @@ def test_one_tenant_is_replaced_and_nobody_else(in_one_run: Range, new_database:
         "UPDATE health.usage_metrics SET total_users = 999999",
         "UPDATE health.tenant_health_scores SET policy_version = 'old'",
         "DELETE FROM health.feature_adoption",
+        "DELETE FROM health.tenant_peer_ranks",
     )
     expected = in_one_run.expected
     chosen = min(row["tenant_id"] for row in expected["usage_metrics"].values() if row["metric_date"] == LAST)
@@ -121,10 +142,11 @@ def test_one_tenant_is_replaced_and_nobody_else(in_one_run: Range, new_database:
         chosen_rows = {key: row for key, row in rows.items() if row["tenant_id"] == chosen}
         return chosen_rows, {key: row for key, row in rows.items() if key not in chosen_rows}
 
-    for table in TENANT_HEALTH - {"peer_benchmarks"}:
+    for table in TENANT_HEALTH - {"peer_benchmarks", "tenant_peer_ranks"}:
         assert parted(expected[table])[0]
         assert differences(parted(found[table])[0], parted(expected[table])[0]) == []
-    assert differences(found["peer_benchmarks"], expected["peer_benchmarks"]) == []
+    for table in ("peer_benchmarks", "tenant_peer_ranks"):
+        assert differences(found[table], expected[table]) == []
     assert {row["total_users"] for row in parted(found["usage_metrics"])[1].values()} == {999999}
     assert {row["policy_version"] for row in parted(found["tenant_health_scores"])[1].values()} == {"old"}
     assert not parted(found["feature_adoption"])[1]

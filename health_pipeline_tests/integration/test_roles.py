@@ -10,7 +10,7 @@ import pytest
 
 from health_pipeline.embedded import EmbeddedServer
 from health_pipeline.tables.catalogue import SCHEMA, TABLES, VIEWS
-from health_pipeline.tables.tenant_health import PEER_BENCHMARKS
+from health_pipeline.tables.tenant_health import PEER_BENCHMARKS, TENANT_PEER_RANKS
 from health_pipeline.warehouse.roles import ANALYST, OWNER, TENANT, is_for_tenants, readable_columns
 from health_pipeline_tests.conftest import NewDatabase
 from health_pipeline_tests.support.attempts import ADDRESS_ATTEMPTS, TENANT_ATTEMPTS
@@ -165,8 +165,9 @@ def test_an_analyst_may_not_even_compare_or_sort_by_an_address(analyst: str) -> 
 
 
 def test_what_is_for_tenants() -> None:
-    """Computed rows and benchmarks; no notes of staff or of the pipeline, and no view over all tenants."""
-    assert {name for name, table in TABLES.items() if table.cadence} == set(FOR_TENANTS)
+    """Computed rows and benchmarks; no ranks, no notes of staff or of the pipeline, and no view over all tenants."""
+    assert {name for name, table in TABLES.items() if table.cadence} - set(FOR_TENANTS) == {TENANT_PEER_RANKS.name}
+    assert all(TABLES[name].cadence for name in FOR_TENANTS)
     assert [name for name in FOR_TENANTS if "tenant_id" not in TABLES[name].column_names] == [PEER_BENCHMARKS.name]
     assert sorted(VIEWS_FOR_TENANTS) == [
         "customer_health_summary",

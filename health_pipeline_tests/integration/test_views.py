@@ -10,6 +10,7 @@ import pytest
 
 from health_pipeline.scoring.tenant_health import whole_weights
 from health_pipeline.tables.catalogue import SCHEMA
+from health_pipeline.tables.tenant_health import PEER_METRICS
 from health_pipeline.tables.tenant_health_views import TENANT_HEALTH_VIEWS
 from health_pipeline.warehouse.records import record_policy
 from health_pipeline_tests.reference.scoring import COMPONENTS, SHIPPED_POLICY
@@ -269,6 +270,10 @@ def fill_peers(url: str) -> None:
         cohort = {"metric_date": DAY, "metric_name": "overall_score", "industry_sector": sector, "employee_band": band}
         shown = dict(zip(("peer_count", "p25", "median", "p75"), values or (None,) * 4, strict=True))
         fill(url, "peer_benchmarks", {**cohort, **shown, "is_suppressed": values is None})
+    ranks = {**dict.fromkeys("ABCDEF", 2), "G": 1, "H": None}  # Retail × ALL, ALL × 1-49
+    for tenant, rank in {"A": 0, "B": 30, "C": 30, "D": 60, "E": 80, "F": 100, "G": 40, "H": None}.items():
+        place = {"overall_score_cohort": ranks[tenant], "overall_score_rank": rank}
+        fill(url, "tenant_peer_ranks", {"metric_date": DAY, "tenant_id": tenant, **place})
 
 
 def test_a_tenant_beside_its_peers(warehouse: str) -> None:
@@ -287,25 +292,40 @@ def test_a_tenant_beside_its_peers(warehouse: str) -> None:
     retail = ("Retail", "ALL", 6)
     assert found == [
         ("A", *retail, 10, 25, 1, 0.0),
-        ("B", *retail, 20, 25, 1, 30.0),  # one below, one beside: 1.5 of 5
+        ("B", *retail, 20, 25, 1, 30.0),
         ("C", *retail, 20, 25, 1, 30.0),
         ("D", *retail, 30, 25, 3, 60.0),
         ("E", *retail, 40, 25, 4, 80.0),
         ("F", *retail, 50, 25, 4, 100.0),
-        ("G", "ALL", "1-49", 6, 20, 20, 1, 40.0),  # one below, two beside: 2 of 5
+        ("G", "ALL", "1-49", 6, 20, 20, 1, 40.0),
     ]
 
 
-def test_of_two_published_cohorts_the_narrower_counts(warehouse: str) -> None:
-    fill_peers(warehouse)
-    narrow = {"metric_date": DAY, "metric_name": "overall_score", "industry_sector": "Retail"}
-    figures = {"peer_count": 5, "p25": 20, "median": 20, "p75": 30}
-    query(warehouse, "DELETE FROM health.peer_benchmarks WHERE employee_band = '1-49' RETURNING 1")
-    fill(warehouse, "peer_benchmarks", {**narrow, **figures, "employee_band": "1-49"})
-    found = {row["tenant_id"]: row for row in view(warehouse, "tenant_peer_comparison")}
-    assert {name: found[name]["employee_band"] for name in "ABCDEF"} == {**dict.fromkeys("ABCDE", "1-49"), "F": "ALL"}
-    assert (found["B"]["quartile"], found["B"]["percentile_rank"]) == (1, 37.5)  # 1.5 of 4
-    assert (found["G"]["industry_sector"], found["G"]["employee_band"], found["G"]["peer_count"]) == ("ALL", "ALL", 7)
+def test_every_metric_is_beside_its_own_cohort(warehouse: str) -> None:
+    profile = {"metric_date": DAY, "tenant_id": "t", "industry_sector": "Retail", "employee_band": "1-49"}
+    cohorts = [("ALL", "ALL"), ("ALL", "1-49"), ("Retail", "ALL"), ("Retail", "1-49")]
+    scores = {name: 10 + n for n, name in enumerate(PEER_METRICS[:-1])}
+    ranks: dict[str, Any] = {}
+    for n, name in enumerate(PEER_METRICS):
+        ranks |= {f"{name}_cohort": n % 4, f"{name}_rank": None if n == 2 else n + 0.5}
+        for m, (sector, band) in enumerate(cohorts):
+            cohort = {"metric_date": DAY, "metric_name": name, "industry_sector": sector, "employee_band": band}
+            fill(warehouse, "peer_benchmarks", {**cohort, "peer_count": m + 1, "p25": 0, "median": m, "p75": m})
+    fill(warehouse, "tenant_profiles", profile)
+    fill(warehouse, "tenant_health_scores", {"metric_date": DAY, "tenant_id": "t", **scores})
+    fill(
+        warehouse,
+        "usage_metrics",
+        *({"metric_date": DAY, "tenant_id": tenant, "active_users": 1, "total_users": 4} for tenant in ("t", "other")),
+    )
+    fill(warehouse, "tenant_peer_ranks", {"metric_date": DAY, "tenant_id": "t", **ranks})
+    names = ("metric_name", "industry_sector", "employee_band", "peer_count", "value", "median", "percentile_rank")
+    found = [tuple(row[name] for name in names) for row in view(warehouse, "tenant_peer_comparison", "percentile_rank")]
+    expected = [
+        (name, *cohorts[n % 4], n % 4 + 1, scores.get(name, 0.25), n % 4, ranks[f"{name}_rank"])
+        for n, name in enumerate(PEER_METRICS)
+    ]
+    assert found == [*expected[:2], *expected[3:], expected[2]]
 
 
 def test_a_suppressed_cohort_shows_nobody(warehouse: str) -> None:

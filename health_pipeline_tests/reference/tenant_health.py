@@ -56,7 +56,10 @@ class World:
 def tenant_health(
     source: Source, first: date, last: date, *, zone: str = "UTC", clock: datetime, policy: Policy | None = None
 ) -> dict[str, list[Row]]:
-    """The rows of the four tables from day `first` to `last`; `policy` overrides entries of the shipped one."""
+    """The rows of the four tables, and of the ranks among peers, from day `first` to `last`.
+
+    `policy` overrides entries of the shipped one.
+    """
     good, _ = split(source, clock)
     rows: dict[str, dict[str, list[Row]]] = {}
     for table, table_rows in good.items():
@@ -69,6 +72,7 @@ def tenant_health(
         "feature_adoption": [],
         "tenant_health_scores": [],
         "peer_benchmarks": [],
+        "tenant_peer_ranks": [],
     }
     for day in days_between(first, last):
         tenants = world.tenants_at(day)
@@ -77,7 +81,9 @@ def tenant_health(
         result["usage_metrics"] += usage
         result["feature_adoption"] += [row for tenant in tenants for row in feature_adoption(world, tenant, day)]
         result["tenant_health_scores"] += scores
-        result["peer_benchmarks"] += peer_benchmarks(world, day, tenants, usage, scores)
+        benchmarks, ranks = peers_of_day(world, day, tenants, usage, scores)
+        result["peer_benchmarks"] += benchmarks
+        result["tenant_peer_ranks"] += ranks
     return result
 
 
@@ -274,12 +280,15 @@ def cell_of(tenant: Row, policy: Policy) -> Cell:
     return sector, None
 
 
-def peer_benchmarks(world: World, day: date, tenants: list[Row], usage: list[Row], scores: list[Row]) -> list[Row]:
-    """The `peer_benchmarks` rows of a day, from the rows of its tenants (in one order)."""
+def peers_of_day(
+    world: World, day: date, tenants: list[Row], usage: list[Row], scores: list[Row]
+) -> tuple[list[Row], list[Row]]:
+    """The `peer_benchmarks` and `tenant_peer_ranks` rows of a day, from the rows of its tenants (in one order)."""
     policy = world.policy
     bands = [name for name, _, _ in policy["size_bands"]]
     cells = {tenant["tenant_id"]: cell_of(tenant, policy) for tenant in tenants}
     rows = []
+    ranks = {tenant: {"metric_date": day, "tenant_id": tenant} for tenant in cells}
     for metric in METRICS:
         values: dict[str, Fraction] = {}
         for tenant_usage, score in zip(usage, scores, strict=True):
@@ -296,7 +305,30 @@ def peer_benchmarks(world: World, day: date, tenants: list[Row], usage: list[Row
             peer_values = [value for tenant, value in values.items() if covers(cohort, cells[tenant])]
             row = benchmark_row(cohort, None if cohort in suppressed else peer_values, policy)
             rows.append({"metric_date": day, "metric_name": metric, **row})
-    return rows
+        published = [cohort for cohort in cohorts_of(cells.values(), bands) if cohort not in suppressed]
+        for tenant, ranked in ranks.items():
+            number, rank = rank_of(tenant, values, cells, published)
+            ranked |= {f"{metric}_cohort": number, f"{metric}_rank": rank}
+    return rows, list(ranks.values())
+
+
+def rank_of(
+    tenant: str, values: dict[str, Fraction], cells: dict[str, Cell], published: list[Cohort]
+) -> tuple[int | None, float | None]:
+    """Which cohort is the tenant's narrowest published one (0 all, 1 by size, 2 by sector, 3 by both), and its percentile
+    rank among the other peers in it."""
+    of_tenant = [cohort for cohort in published if tenant in values and covers(cohort, cells[tenant])]
+    if not of_tenant:
+        return None, None
+    others = {
+        cohort: [value for other, value in values.items() if other != tenant and covers(cohort, cells[other])]
+        for cohort in of_tenant
+    }
+    numbers = {cohort: 2 * (cohort[0] != ALL) + (cohort[1] != ALL) for cohort in of_tenant}
+    narrowest = min(of_tenant, key=lambda cohort: (len(others[cohort]), -numbers[cohort]))
+    own, peers = values[tenant], others[narrowest]
+    points = sum((Fraction(value < own) + Fraction(value == own) / 2 for value in peers), Fraction(0))
+    return numbers[narrowest], float(100 * points / len(peers)) if peers else None
 
 
 def benchmark_row(cohort: Cohort, values: list[Fraction] | None, policy: Policy) -> Row:

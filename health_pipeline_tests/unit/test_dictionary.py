@@ -32,6 +32,15 @@ def test_every_table_and_every_column_is_told() -> None:
         assert all(f"| `{name}` | " in section(view.name) for name, _ in view.columns)
 
 
+def test_partitions_indexes_and_retention_are_told() -> None:
+    assert " A partition per month. Index on `tenant_id`, `metric_date`.\n" in section("tenant_health_scores")
+    assert "`HEALTH_FEATURE_ADOPTION_DAYS`" in section("feature_adoption")
+    for table in TABLES.values():
+        assert ("A partition per month." in section(table.name)) == (table.cadence == "daily")
+        for columns in table.indexes:
+            assert f"Index on {', '.join(f'`{name}`' for name in columns)}." in section(table.name)
+
+
 def test_allowed_values_keys_and_bars_are_told() -> None:
     assert "Daily table, key `metric_date`, `tenant_id`, `feature_key`." in section("feature_adoption")
     assert "Null: not measured. 0 to 100. |" in section("tenant_health_scores")

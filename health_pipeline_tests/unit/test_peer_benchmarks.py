@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from health_pipeline.scoring.peer_benchmarks import FIGURES, PeerRules, SizeBand, employee_band, peer_benchmarks
+from health_pipeline.scoring.peer_benchmarks import FIGURES, PeerRules, SizeBand, employee_band, peer_tables
 from health_pipeline.scoring.suppression import suppressed_cohorts
-from health_pipeline.tables.tenant_health import PEER_BENCHMARKS, PEER_METRICS
+from health_pipeline.tables.tenant_health import PEER_BENCHMARKS, PEER_METRICS, TENANT_PEER_RANKS
 
 BANDS = (
     SizeBand("1-49", 1, 49),
@@ -56,6 +56,22 @@ def same_sector(scores: list[int | None], sector: str | None = "Retail", size: i
     ]
 
 
+def benchmarks(frame: pd.DataFrame, rules: PeerRules) -> pd.DataFrame:
+    return peer_tables(frame, rules).benchmarks
+
+
+def ranks(rows: list[dict[str, Any]], rules: PeerRules = RULES) -> dict[str, tuple[int | None, float | None]]:
+    """The cohort of overall_score and the rank in it, by tenant."""
+    found = peer_tables(tenants(rows), rules).ranks.set_index("tenant_id")[
+        ["overall_score_cohort", "overall_score_rank"]
+    ]
+    assert len(found) == len(rows)
+    return {
+        str(tenant): tuple(None if pd.isna(value) else value for value in values)
+        for tenant, *values in found.itertuples(name=None)
+    }
+
+
 def row(rows: pd.DataFrame, sector: str, band: str, metric: str = "overall_score") -> pd.Series:
     found = rows[
         (rows["industry_sector"] == sector) & (rows["employee_band"] == band) & (rows["metric_name"] == metric)
@@ -65,7 +81,7 @@ def row(rows: pd.DataFrame, sector: str, band: str, metric: str = "overall_score
 
 
 def test_figures_by_hand() -> None:
-    rows = peer_benchmarks(tenants(same_sector([90, 10, 40, 20, 30, 100, 70, 50, 80, 61])), RULES)
+    rows = benchmarks(tenants(same_sector([90, 10, 40, 20, 30, 100, 70, 50, 80, 61])), RULES)
     cohort = row(rows, "Retail", "1-49")
     assert cohort["peer_count"] == 10
     assert [cohort[name] for name in FIGURES] == [32.5, 55.5, 77.5, 55.1, 10.0, 100.0]
@@ -77,7 +93,7 @@ def test_figures_by_hand() -> None:
     ("peers", "published", "extremes"), [(4, False, False), (5, True, False), (9, True, False), (10, True, True)]
 )
 def test_sizes_at_the_limits(peers: int, published: bool, extremes: bool) -> None:
-    cohort = row(peer_benchmarks(tenants(same_sector(list(range(peers)))), RULES), "Retail", "ALL")
+    cohort = row(benchmarks(tenants(same_sector(list(range(peers)))), RULES), "Retail", "ALL")
     assert cohort["is_suppressed"] == (not published)
     assert cohort[["peer_count", "p25", "median", "p75", "mean"]].notna().all() == published
     assert cohort[["peer_count", "p25", "median", "p75", "mean"]].notna().any() == published
@@ -86,7 +102,7 @@ def test_sizes_at_the_limits(peers: int, published: bool, extremes: bool) -> Non
 
 
 def test_all_seven_metrics_of_every_cohort_with_a_tenant() -> None:
-    rows = peer_benchmarks(tenants([*same_sector([50] * 6), *same_sector([None], "Energy", 5000)]), RULES)
+    rows = benchmarks(tenants([*same_sector([50] * 6), *same_sector([None], "Energy", 5000)]), RULES)
     cohorts = {("ALL", "ALL"), ("ALL", "1-49"), ("ALL", "5000+"), ("Retail", "ALL"), ("Retail", "1-49")}
     cohorts |= {("Energy", "ALL"), ("Energy", "5000+")}
     expected = [(DAY, metric, *cohort) for metric in sorted(PEER_METRICS) for cohort in sorted(cohorts)]
@@ -99,7 +115,7 @@ def test_all_seven_metrics_of_every_cohort_with_a_tenant() -> None:
 
 
 def test_a_metric_that_nobody_has_is_suppressed_throughout() -> None:
-    rows = peer_benchmarks(tenants(same_sector([50] * 12)), RULES)
+    rows = benchmarks(tenants(same_sector([50] * 12)), RULES)
     unmeasured = rows[rows["metric_name"] == "login_score"]
     assert len(unmeasured) == 4
     assert unmeasured["is_suppressed"].all()
@@ -107,7 +123,7 @@ def test_a_metric_that_nobody_has_is_suppressed_throughout() -> None:
 
 
 def test_unknown_sector_or_size_counts_under_all_in_that_dimension_only() -> None:
-    rows = peer_benchmarks(
+    rows = benchmarks(
         tenants([*same_sector([10] * 5), *same_sector([20] * 6, None), *same_sector([30] * 7, "Retail", None)]), RULES
     )
     counts = rows[rows["metric_name"] == "overall_score"].set_index(["industry_sector", "employee_band"])["peer_count"]
@@ -115,7 +131,7 @@ def test_unknown_sector_or_size_counts_under_all_in_that_dimension_only() -> Non
 
 
 def test_a_suppressed_row_carries_no_figure_and_keeps_its_band() -> None:
-    rows = peer_benchmarks(tenants([*same_sector([10] * 10), *same_sector([20] * 4, "Energy")]), RULES)
+    rows = benchmarks(tenants([*same_sector([10] * 10), *same_sector([20] * 4, "Energy")]), RULES)
     recoverable = row(rows, "Retail", "1-49")
     assert recoverable["is_suppressed"]
     assert recoverable[["peer_count", *FIGURES]].isna().all()
@@ -126,14 +142,52 @@ def test_a_suppressed_row_carries_no_figure_and_keeps_its_band() -> None:
 def test_a_mean_is_not_off_by_rounding_every_sum() -> None:
     rows = same_sector([1] * 10)
     frame = tenants([fields | {"active_user_ratio": 0.1 if n < 6 else 0.2} for n, fields in enumerate(rows)])
-    assert row(peer_benchmarks(frame, RULES), "Retail", "ALL", "active_user_ratio")["mean"] == 0.14
+    assert row(benchmarks(frame, RULES), "Retail", "ALL", "active_user_ratio")["mean"] == 0.14
 
 
 def test_a_mean_of_equal_values_is_that_value() -> None:
     ratio = 0.29062346588119786  # fsum of 59 of them / 59 is above it
     frame = tenants([{**fields, "active_user_ratio": ratio} for fields in same_sector([1] * 59)])
-    cohort = row(peer_benchmarks(frame, RULES), "Retail", "ALL", "active_user_ratio")
+    cohort = row(benchmarks(frame, RULES), "Retail", "ALL", "active_user_ratio")
     assert [cohort[name] for name in FIGURES] == [ratio] * 6
+
+
+def test_ranks_by_hand() -> None:
+    found = ranks(same_sector([10, 20, 20, 30, 40, 50, None]))
+    expected = [0.0, 30.0, 30.0, 60.0, 80.0, 100.0, None]  # 20: one below, one beside: 1.5 of 5
+    assert found == {f"Retail-10-{n}": (None if rank is None else 3, rank) for n, rank in enumerate(expected)}
+
+
+def test_the_narrowest_published_cohort_counts() -> None:
+    rows = [
+        *same_sector([10, 20, 30, 40, 50], "Retail", 10),
+        *same_sector([5, 15, 25, 35, 45], "Retail", 60),
+        *same_sector([0, 1, 2, 3, 4], "Energy", 60),
+        *same_sector([1, 100], "Energy", None),
+        *same_sector([60], None, 60),
+        *same_sector([70], None, None),
+    ]
+    found = ranks(rows, PeerRules(BANDS, min_peers=1, min_peers_for_extremes=1))
+    narrowest = {tenant.rpartition("-")[0]: cohort for tenant, (cohort, _) in found.items()}
+    assert narrowest == {"Retail-10": 3, "Retail-60": 3, "Energy-60": 3, "Energy-None": 2, "None-60": 1, "None-None": 0}
+    # Whoever has a narrower cohort of its own counts among the peers of a wider one all the same.
+    assert found["Energy-None-1"] == (2, 100.0)
+    assert found["Energy-None-0"] == (2, 100 * 1.5 / 6)
+    assert found["None-60-0"] == (1, 100.0)
+
+
+def test_of_equally_large_cohorts_the_one_that_is_split_more_counts() -> None:
+    assert set(ranks(same_sector([1, 2, 3, 4, 5]))["Retail-10-0"]) == {3, 0.0}
+    assert set(ranks(same_sector([1, 2, 3, 4, 5], None))["None-10-0"]) == {1, 0.0}
+    assert set(ranks(same_sector([1, 2, 3, 4, 5], "Retail", None))["Retail-None-0"]) == {2, 0.0}
+
+
+def test_alone_in_a_published_cohort_there_is_no_rank() -> None:
+    assert ranks(same_sector([50]), PeerRules(BANDS, 1, 1)) == {"Retail-10-0": (3, None)}
+
+
+def test_no_published_cohort_no_rank() -> None:
+    assert set(ranks(same_sector([10, 20, 30, 40])).values()) == {(None, None)}
 
 
 def test_band_edges() -> None:
@@ -148,10 +202,13 @@ def test_band_edges() -> None:
 
 
 def test_no_tenant_no_row() -> None:
-    rows = peer_benchmarks(tenants([]), RULES)
-    some = peer_benchmarks(tenants(same_sector([1] * 5)), RULES)
+    rows = benchmarks(tenants([]), RULES)
+    some = benchmarks(tenants(same_sector([1] * 5)), RULES)
     assert_frame_equal(rows, some.iloc[:0].reset_index(drop=True))
     assert list(rows.columns) == PEER_BENCHMARKS.column_names
+    nobody = peer_tables(tenants([]), RULES).ranks
+    assert len(nobody) == 0
+    assert set(nobody.columns) == set(TENANT_PEER_RANKS.column_names)
 
 
 @st.composite
@@ -224,7 +281,7 @@ def figures(values: list[Fraction], rules: PeerRules) -> list[Any]:
 @settings(max_examples=25, deadline=None)
 @given(histories(), st.sampled_from([RULES, PeerRules(BANDS, 3, 4)]))
 def test_agrees_with_a_naive_computation(frame: pd.DataFrame, rules: PeerRules) -> None:
-    rows = peer_benchmarks(frame, rules)
+    rows = benchmarks(frame, rules)
     expected = naive_rows(frame, rules)
     assert list(rows[KEY].itertuples(index=False, name=None)) == sorted(expected)
     for found in rows.to_dict("records"):
@@ -237,8 +294,14 @@ def test_agrees_with_a_naive_computation(frame: pd.DataFrame, rules: PeerRules) 
 @settings(max_examples=25, deadline=None)
 @given(histories(), st.randoms(use_true_random=False))
 def test_a_range_is_its_days_in_any_order_of_rows(frame: pd.DataFrame, chance: random.Random) -> None:
-    rows = peer_benchmarks(frame, RULES)
-    shuffled = frame.iloc[chance.sample(range(len(frame)), len(frame))]
-    assert_frame_equal(peer_benchmarks(shuffled, RULES), rows, check_exact=True)
-    days = [peer_benchmarks(frame[frame["metric_date"] == day], RULES) for day in sorted(frame["metric_date"].unique())]
-    assert_frame_equal(pd.concat(days, ignore_index=True) if days else rows, rows, check_exact=True)
+    def computed(given: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        found = peer_tables(given, RULES)
+        return found.benchmarks, found.ranks.sort_values(["metric_date", "tenant_id"], ignore_index=True)
+
+    whole = computed(frame)
+    shuffled = computed(frame.iloc[chance.sample(range(len(frame)), len(frame))])
+    days = [computed(frame[frame["metric_date"] == day]) for day in sorted(frame["metric_date"].unique())]
+    for table, expected in enumerate(whole):
+        assert_frame_equal(shuffled[table], expected, check_exact=True)
+        parts = [day[table] for day in days]
+        assert_frame_equal(pd.concat(parts, ignore_index=True) if parts else expected, expected, check_exact=True)

@@ -1,5 +1,6 @@
--- A component that was not measured contributes 0. The totals are the sums of the contributions.
-WITH contribution AS (
+-- A component that was not measured contributes 0. The totals are the sums of the contributions. Not materialised: that would
+-- compute every tenant and day for one of them.
+WITH contribution AS NOT MATERIALIZED (
     SELECT
         score.metric_date,
         score.tenant_id,
