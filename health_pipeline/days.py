@@ -103,7 +103,7 @@ class Calendar:
         `days.first` to `days.last`; instants before or after that get a day that also lies before or after it.
         """
         stretches = _stretches(self.zone, DayRange(days.first - timedelta(days=lookback), days.last))
-        branches = [(instant < _naive(stretch.until), _day_within(instant, stretch)) for stretch in stretches[:-1]]
+        branches = [(instant < naive(stretch.until), _day_within(instant, stretch)) for stretch in stretches[:-1]]
         last = _shifted_date(instant, stretches[-1].shift)
         return ibis.cases(*branches, else_=last) if branches else last
 
@@ -140,7 +140,8 @@ def _day_within(instant: ir.TimestampValue, stretch: _Stretch) -> ir.DateValue:
     return ibis.cases((shifted > last_day, last_day), else_=shifted)
 
 
-def _naive(instant: datetime) -> ir.TimestampScalar:
+def naive(instant: datetime) -> ir.TimestampScalar:
+    """A literal for the UTC instant that compares with a naive UTC timestamp column."""
     return ibis.timestamp(instant.replace(tzinfo=None).isoformat(sep=" "))
 
 

@@ -1,0 +1,82 @@
+"""Events counted by the days that figures tell apart."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import ibis
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from health_pipeline.days import DAY, Calendar, DayRange
+from health_pipeline.metrics.events import WINDOW_DAYS, Steps, daily_events
+from health_pipeline.sources.engine import new_engine
+
+LAST = date(2024, 11, 10)  # clocks went back seven days before
+NEW_YORK = Calendar("America/New_York")
+
+
+def step_of(steps: Steps, day: date) -> date:
+    return min((step for step in steps.days if step >= day), default=LAST + DAY)
+
+
+@given(length=st.integers(1, 60), lag=st.integers(1, 40), restated=st.integers(0, 6))
+@example(length=1, lag=1, restated=3)
+def test_days_of_one_step_are_the_same_to_every_figure(length: int, lag: int, restated: int) -> None:
+    days = DayRange(LAST - timedelta(days=length - 1), LAST)
+    ends = [LAST - timedelta(days=restated + lag + WINDOW_DAYS), days.first - timedelta(days=lag + WINDOW_DAYS)]
+    steps = Steps.of(days, lag, *ends)
+    assert list(steps.days) == sorted(set(steps.days))
+    assert steps.days[0] <= min(ends)
+    assert steps.days[-1] == LAST
+    computed = {*days, *days.shifted(-lag)}
+    for day in DayRange(steps.days[0] - 3 * DAY, LAST):
+        step = step_of(steps, day)
+        for at in computed:
+            window = DayRange(at - timedelta(days=WINDOW_DAYS - 1), at)
+            assert (day == at, day <= at, day in window) == (step == at, step <= at, step in window)
+        assert all((day <= end) == (step <= end) for end in ends)
+
+
+@pytest.mark.parametrize(("length", "is_few"), [(1, True), (4, True), (30, False), (90, False)])
+def test_few_steps_where_many_days_are_alike(length: int, is_few: bool) -> None:
+    assert Steps.of(DayRange(LAST - timedelta(days=length - 1), LAST), 1).is_few is is_few
+
+
+@pytest.mark.parametrize("length", [1, 4, 30])
+def test_an_event_is_of_the_step_of_its_day_in_the_zone(length: int) -> None:
+    days = DayRange(LAST - timedelta(days=length - 1), LAST)
+    steps = Steps.of(days, 1)
+    instants = [
+        edge + timedelta(microseconds=change)
+        for day in DayRange(steps.days[0] - 2 * DAY, LAST + 2 * DAY)
+        for edge in [NEW_YORK.end(day)]
+        for change in (-1, 0)
+    ]
+    found = counted(instants, steps, days)
+    for instant in instants:
+        day = step_of(steps, NEW_YORK.day_of(instant))
+        assert found[instant] == day or (day > LAST and found[instant] > LAST)
+
+
+def counted(instants: list[datetime], steps: Steps, days: DayRange) -> dict[datetime, date]:
+    """The day of each instant's only event."""
+    engine = new_engine()
+    events = ibis.memtable(
+        {
+            "tenant_id": [f"t{number}" for number in range(len(instants))],
+            "user_id": ["u"] * len(instants),
+            "event_type": ["login"] * len(instants),
+            "feature_key": [None] * len(instants),
+            "occurred_at": [instant.replace(tzinfo=None) for instant in instants],
+        },
+        schema={
+            **dict.fromkeys(("tenant_id", "user_id", "event_type", "feature_key"), "string"),
+            "occurred_at": "timestamp(6)",
+        },
+    )
+    rows = engine.to_pyarrow(daily_events(events, NEW_YORK, days, steps)).to_pylist()
+    engine.disconnect()
+    assert [row["row_count"] for row in rows] == [1] * len(instants)
+    return {row["first_at"].replace(tzinfo=UTC): row["day"] for row in rows}
