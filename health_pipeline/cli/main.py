@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -12,6 +15,16 @@ from health_pipeline.errors import UserError
 from health_pipeline.settings import parsed_date
 
 SYSTEMS = ("tenant_health", "order_health", "client_success")
+
+
+@contextmanager
+def _imports() -> Iterator[None]:
+    """Imports inside are not searched for garbage, of which they make none: it took a fifth of a command's start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _Commands(click.Group):
@@ -42,7 +55,8 @@ def main() -> None:
 @click.option("--seed", default=7, show_default=True, type=click.IntRange(0), help="The same seed gives the same data.")
 def demo(tenants: int, days: int, seed: int) -> None:
     """Invent an application, run the pipeline over its last 30 days, and show who is at risk."""
-    from health_pipeline.cli.demo import run_demo
+    with _imports():
+        from health_pipeline.cli.demo import run_demo
 
     sys.exit(run_demo(tenants=tenants, days=days, seed=seed))
 
@@ -54,7 +68,8 @@ def demo(tenants: int, days: int, seed: int) -> None:
 @click.option("--tenant", metavar="ID", help="Replace only this tenant's rows (its tenant_id or slug).")
 def backfill(first: str, last: str, only: str | None, tenant: str | None) -> None:
     """Materialise a range of days through Dagster, in recorded runs; exit 0 only if every partition is."""
-    from health_pipeline.cli.backfill import run_backfill
+    with _imports():
+        from health_pipeline.cli.backfill import run_backfill
 
     sys.exit(run_backfill(parsed_date("--from", first), parsed_date("--to", last), only, tenant))
 
@@ -62,7 +77,8 @@ def backfill(first: str, last: str, only: str | None, tenant: str | None) -> Non
 @main.command()
 def status() -> None:
     """The newest day per table, missing and failed days, source freshness, quarantined rows."""
-    from health_pipeline.cli.status import show_status
+    with _imports():
+        from health_pipeline.cli.status import show_status
 
     show_status()
 

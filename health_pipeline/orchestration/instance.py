@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
+import psycopg2
+import sqlalchemy as sa
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
@@ -37,7 +39,29 @@ class HealthStorage(DagsterPostgresStorage):  # type: ignore[misc]
         config_value: Mapping[str, Any],  # noqa: ARG003 - there is none: the settings say it
     ) -> Self:
         url = connection_uri("HEALTH_DAGSTER_URL", resolved_urls(read_settings()).dagster)
-        return cls(postgres_url=url, should_autocreate_tables=True, inst_data=inst_data)
+        storage = cls(postgres_url=url, should_autocreate_tables=True, inst_data=inst_data)
+        for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
+            _keep_a_connection(part)
+        return storage
+
+
+def _keep_a_connection(part: Any) -> None:
+    """Let a part of the storage use one connection for many statements, where it would open one for each of hundreds.
+
+    Dagster offers this for its web server. A server that was restarted meanwhile is noticed when the connection is used again,
+    and costs a new one.
+    """
+    part.optimize_for_webserver(statement_timeout=0, pool_recycle=3600, max_overflow=20)
+    sa.event.listen(part._engine, "checkout", _check_alive)
+
+
+def _check_alive(connection: Any, *_: object) -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except psycopg2.Error as error:
+        # The pool opens another one then.
+        raise sa.exc.DisconnectionError from error
 
 
 def dagster_home(settings: Settings) -> Path:
