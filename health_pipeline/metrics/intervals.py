@@ -72,33 +72,32 @@ def counts_by_day(
     """
     keys = entities.columns
     steps = _steps(ibis.union(*pieces, distinct=False) if len(pieces) > 1 else pieces[0], len(days))
-    by_day = steps.group_by([*keys, "day"]).agg(
-        **{name: steps.weight.sum(where=steps.figure == name) for name in figures}
-    )
-    grid = entities.cross_join(day_table(days))
-    dense = grid.left_join(by_day, [*keys, "day"]).select(
-        *(grid[name] for name in (*keys, "day", "metric_date")), *(by_day[name] for name in figures)
-    )
+    # Every entity has a first day; further days of its own only where something changes.
+    nothing = {"figure": ibis.null("string"), "weight": ibis.literal(0, "int64")}
+    changes = [steps, entities.mutate(day=ibis.literal(0, "int64"), **nothing).select(steps.columns)]
+    extremes = {}
     if moments is not None:
-        extremes = _extremes(moments, keys)
-        dense = dense.left_join(extremes, [*keys, "day"]).select(
-            *(dense[name] for name in dense.columns), extremes[moments.first], extremes[moments.last]
-        )
-    running = ibis.window(group_by=keys, order_by="day", preceding=None, following=0)
-    sums = {name: dense[name].fill_null(0).sum().over(running).cast("int64") for name in figures}
-    if moments is None:
-        return dense.mutate(sums)
-    first, last = dense[moments.first].min().over(running), dense[moments.last].max().over(running)
-    # One step with the sums, as the engine sorts once for each.
-    return dense.mutate(sums | {moments.first: first, moments.last: last})
-
-
-def _extremes(moments: Moments, keys: Sequence[str]) -> ir.Table:
-    """One row per entity and day of the range on which there is something new; what was before the range is of its first day."""
-    entered = moments.rows.mutate(day=ibis.greatest(moments.rows.day, 0).cast("int64"))
-    return entered.group_by([*keys, "day"]).agg(
-        **{moments.first: entered[moments.first].min(), moments.last: entered[moments.last].max()}
+        at = {name: ibis.null(moments.rows[name].type()) for name in (moments.first, moments.last)}
+        # What was before the range is of its first day.
+        entered = moments.rows.mutate(day=ibis.greatest(moments.rows.day, 0).cast("int64"), **nothing)
+        changes = [rows.mutate(at) for rows in changes]
+        changes.append(entered.select(changes[0].columns))
+    changed = ibis.union(*changes, distinct=False).semi_join(entities, keys)
+    if moments is not None:
+        extremes = {moments.first: changed[moments.first].min(), moments.last: changed[moments.last].max()}
+    by_day = changed.group_by([*keys, "day"]).agg(
+        **{name: changed.weight.sum(where=changed.figure == name).fill_null(0) for name in figures}, **extremes
     )
+    running = ibis.window(group_by=keys, order_by="day", preceding=None, following=0)
+    sums = {name: by_day[name].sum().over(running).cast("int64") for name in figures}
+    if moments is not None:
+        sums[moments.first] = by_day[moments.first].min().over(running)
+        sums[moments.last] = by_day[moments.last].max().over(running)
+    # One step with the sums, as the engine sorts once for each.
+    next_day = by_day.day.lead().over(ibis.window(group_by=keys, order_by="day"))
+    so_far = by_day.mutate(**sums, until=next_day.fill_null(len(days)))
+    filled = so_far.mutate(day=ibis.range(so_far.day, so_far.until).unnest()).drop("until")
+    return filled.inner_join(day_table(days), "day").relocate("metric_date", after="day")
 
 
 def _steps(pieces: ir.Table, size: int) -> ir.Table:
