@@ -6,6 +6,7 @@ Rule: architecture.md, "Writing". Where days have rows already, only what change
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,7 +116,7 @@ class _Place:
 
 @dataclass
 class _Stream:
-    """Rows on their way into a table, computed while the rows before them are written."""
+    """Rows on their way into a table, computed in a thread of their own while the rows before them are written."""
 
     schema: pa.Schema
     rows: Iterable[pa.Table]
@@ -132,12 +133,16 @@ class _Stream:
             raise
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        try:
-            for table in self.rows:
-                yield from table.to_batches()
-        except Exception as error:
-            self.error = error
-            raise
+        rows = iter(self.rows)
+        with ThreadPoolExecutor(1, thread_name_prefix="rows") as thread:
+            try:
+                coming = thread.submit(next, rows, None)
+                while (table := coming.result()) is not None:
+                    coming = thread.submit(next, rows, None)
+                    yield from table.to_batches()
+            except Exception as error:
+                self.error = error
+                raise
 
 
 @contextmanager
