@@ -34,7 +34,7 @@ class _InPlaceConnector(ABC):
             return None
         return Relation(without_nul(table), {name: str(dtype) for name, dtype in table.schema().items()})
 
-    def load(self, rows: ir.Table, made: Step = as_they_are) -> ir.Table:
+    def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:  # noqa: ARG002
         with _source_errors("the source can't be read: "):
             return self.engine.create_table(ibis.util.gen_name("rows"), made(rows), temp=True)
 

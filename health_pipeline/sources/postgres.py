@@ -40,6 +40,10 @@ _TYPES: dict[str, dt.DataType] = {
 }
 
 
+_BATCH = "adbc.postgresql.batch_size_hint_bytes"
+# Small ones let the server and the engine work at the same time; an engine that has much to do for each is better off with
+# large ones, in which rows of one day lie together.
+_SMALL_BATCH_BYTES, _LARGE_BATCH_BYTES = 2**18, 2**24
 _UNREACHABLE = "the source can't be reached (HEALTH_SOURCE_URL): "
 
 
@@ -90,7 +94,7 @@ class PostgresConnector:
         }
         return type_names, schema
 
-    def load(self, rows: ir.Table, made: Step = as_they_are) -> ir.Table:
+    def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:
         query = str(ibis.to_sql(rows, dialect="postgres"))
         used = {op.name for op in rows.op().find(ops.UnboundTable)} & set(self._selects)
         if used:
@@ -99,6 +103,9 @@ class PostgresConnector:
             )
             query = f"WITH {selects} SELECT * FROM ({query}) AS mapped_rows"
         with _source_errors("the source can't be read: "):
+            self._cursor.adbc_statement.set_options(
+                **{_BATCH: str(_SMALL_BATCH_BYTES if is_little else _LARGE_BATCH_BYTES)}
+            )
             self._cursor.execute(query)
             return stored(self.engine, self._cursor.fetch_record_batch(), made)
 

@@ -53,8 +53,8 @@ class Connector(Protocol):
     def relation(self, place: Place) -> Relation | None:
         """What lies at the place; None where there is no such table."""
 
-    def load(self, rows: ir.Table, made: Step = as_they_are) -> ir.Table:
-        """The rows as a table of the engine, or what is made of them there as they arrive."""
+    def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:
+        """The rows as a table of the engine, or what is made of them there as they arrive. is_little: that is few rows."""
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         """Rows as it is best to use them many times; the loaded ones that they were made of may go now."""
@@ -145,10 +145,16 @@ class SourceReader:
         return good
 
     def read_counted(
-        self, table: SourceTable, columns: Sequence[str], parts: Sequence[Predicate], counting: Counting
+        self,
+        table: SourceTable,
+        columns: Sequence[str],
+        parts: Sequence[Predicate],
+        counting: Counting,
+        is_little: bool = False,
     ) -> ir.Table | None:
         """What `read` gives, counted as the rows arrive: none of them is kept, but for bad ones, which are read once more.
 
+        is_little: whether the counts are a small part of the rows.
         Where the source doesn't guarantee that keys are unique, rows have to be compared, and are read in full first.
         """
         found = self._find(table)
@@ -169,7 +175,7 @@ class SourceReader:
             return counting(dated, ["is_bad", "bad_at"])
 
         names = found.names_with(columns)
-        groups = self.connector.load(_union([found.rows(names, part) for part in parts]), counted)
+        groups = self.connector.load(_union([found.rows(names, part) for part in parts]), counted, is_little)
         self.rows_read[table.name] = int(groups.row_count.sum().to_pyarrow().as_py() or 0)
         bad = groups.filter(groups.is_bad)
         if _count(bad):

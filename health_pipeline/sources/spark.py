@@ -58,7 +58,7 @@ class SparkConnector:
         table = self.engine.named(ibis.util.gen_name(place.logical), frame)
         return Relation(without_nul(table), type_names)
 
-    def load(self, rows: ir.Table, made: Step = as_they_are) -> ir.Table:
+    def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:  # noqa: ARG002
         return self.engine.kept(made(rows))
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:  # noqa: ARG002

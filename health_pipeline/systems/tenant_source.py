@@ -49,7 +49,8 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
     tenants = reader.read(contract.TENANTS)
     users = reader.read(contract.USERS, columns=["deactivated_at"])
     parts = _event_parts(reader, context, days, base)
-    events = reader.read_counted(contract.EVENTS, ["feature_key"], parts, partial(_daily, context, days))
+    counting, is_little = partial(_daily, context, days), _steps(context, days).is_few
+    events = reader.read_counted(contract.EVENTS, ["feature_key"], parts, counting, is_little)
     # These tables are required, and the reader's check has seen them.
     assert tenants is not None
     assert users is not None
