@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,13 @@ _LONG = ("test_nights", "test_spark", "test_backfill", "test_dagster_run", "test
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files begin first, so that none is left to run alone at the end."""
     items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+
+
+def pytest_configure() -> None:
+    """Started in the background by a script, this process ignores SIGINT. Dagster would then let it ignore SIGTERM too, and so
+    the helpers that runs in threads start, for whose end it waits a minute."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +71,9 @@ def databases(server: EmbeddedServer) -> Iterator[NewDatabase]:
 
     def create(template: str = "template1") -> str:
         name = f"test_{next(_numbers)}"
-        administer(server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
+        # A template must not be in use, and Dagster keeps connections.
+        end = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{template}'"
+        administer(server.url("postgres"), end, f"CREATE DATABASE {name} TEMPLATE {template}")
         made.append(name)
         return server.url(name)
 

@@ -27,6 +27,7 @@ from health_pipeline.systems.common import impossible_events
 from health_pipeline.systems.context import RunContext
 from health_pipeline.warehouse.use_base import CountedBase, stored_base
 
+_MOMENT = timedelta(microseconds=1)
 _EARLIEST = datetime.fromisoformat(contract.EARLIEST_INSTANT).replace(tzinfo=UTC)
 _CODE = (
     *("metrics/adoption.py", "metrics/events.py", "sources/contract.py", "sources/faults.py", "sources/logical.py"),
@@ -59,10 +60,10 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
         tenants=tenants,
         users=users,
         events=events,
-        cases=reader.read(contract.CASES),
+        cases=reader.read(contract.CASES, parts=[_since_windows(context, days, "created_at", "closed_at")]),
         campaigns=reader.read(contract.CAMPAIGNS),
         campaign_assignments=reader.read(contract.CAMPAIGN_ASSIGNMENTS),
-        support_tickets=reader.read(contract.SUPPORT_TICKETS),
+        support_tickets=reader.read(contract.SUPPORT_TICKETS, parts=[_since_windows(context, days, "opened_at")]),
     )
     return TenantSource(inputs, reader.read(contract.FEATURE_ENTITLEMENTS), base)
 
@@ -90,6 +91,17 @@ def _event_parts(reader: SourceReader, context: RunContext, days: DayRange, base
         return (when >= at(when, first)) & (when < at(when, end)) & kept
 
     return [needed, *impossible_events(context.clock, end)]
+
+
+def _since_windows(context: RunContext, days: DayRange, *columns: str) -> Predicate:
+    """All rows but those of which these instants lie before every window: they count on no day of the run."""
+    windows = context.calendar.end(_before_windows(context, days))
+
+    def since(rows: ir.Table) -> ir.BooleanValue:
+        past = (rows[name].between(at(rows[name], _EARLIEST), at(rows[name], windows - _MOMENT)) for name in columns)
+        return ~ibis.and_(*past).fill_null(False)
+
+    return since
 
 
 def _daily(context: RunContext, days: DayRange, events: ir.Table, also: Sequence[str]) -> ir.Table:

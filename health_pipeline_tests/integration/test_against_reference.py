@@ -262,14 +262,31 @@ def code_of(reason: str) -> str:
 
 
 def expected_bad_rows(source: Source, case: Case) -> Counter[BadRow]:
-    """The reference's bad rows that a run over the days reads: all of a table, but of events only some."""
+    """The reference's bad rows that a run over the days reads."""
     _, bad = quality.split(source, case.clock)
-    read_events = {id(row) for row in events_read(source, case)}
+    read = {
+        "events": events_read(source, case),
+        "cases": rows_since_windows(source.get("cases", []), case, "case_id", "created_at", "closed_at"),
+        "support_tickets": rows_since_windows(source.get("support_tickets", []), case, "ticket_id", "opened_at"),
+    }
+    ids = {table: {id(row) for row in rows} for table, rows in read.items()}
     return Counter(
         (table, key, reason, as_json(table, row))
         for table, key, reason, row in bad
-        if table in READ_TABLES and (table != "events" or id(row) in read_events)
+        if table in READ_TABLES and (table not in ids or id(row) in ids[table])
     )
+
+
+def rows_since_windows(rows: list[Row], case: Case, key: str, *columns: str) -> list[Row]:
+    """All rows but those that ended before all windows, unless they share their key with one of the others."""
+    window_start = quality.instant(end_of(case.first - timedelta(days=31), case.zone))
+
+    def is_past(row: Row) -> bool:
+        values = [row[name] for name in columns]
+        return all(v is not None and v not in quality.INFINITE and quality.instant(v) < window_start for v in values)
+
+    keys = {row[key] for row in rows if not is_past(row)} - {None, ""}
+    return [row for row in rows if not is_past(row) or row[key] in keys]
 
 
 def events_read(source: Source, case: Case) -> list[Row]:
