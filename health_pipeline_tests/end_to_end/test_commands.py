@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from health_pipeline.embedded import EmbeddedServer
+from health_pipeline.orchestration.partitions import MAX_PARTITIONS_PER_RUN
+from health_pipeline.tables.tenant_health import TENANT_HEALTH_TABLES
 from health_pipeline_tests.support.commands import (
     PROGRAM,
     ROOT,
@@ -150,7 +152,26 @@ _LOCATION = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
   jobs { name } schedules { name scheduleState { status } } } } } }"""
 
 
-def test_up_serves_and_stops_with_everything(demo: Demo) -> None:
+_LAUNCH = """mutation($given: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $given) {
+  ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+_PROGRESS = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+
+
+def backfill_from_the_ui(url: str, days: set[str]) -> str:
+    """Launch a backfill of the tenant-health tables as the UI does; its state once it is over, or after a minute and a half."""
+    tables = [{"path": [table.name]} for table in TENANT_HEALTH_TABLES]
+    given = {"assetSelection": tables, "partitionNames": sorted(days)}
+    launched = asked(url, {"query": _LAUNCH, "variables": {"given": given}})["data"]["launchPartitionBackfill"]
+    question = {"query": _PROGRESS, "variables": {"id": launched["backfillId"]}}
+    deadline = time.monotonic() + 90
+    while True:
+        state = str(asked(url, question)["data"]["partitionBackfillOrError"]["status"])
+        if state not in ("REQUESTED", "COMPLETING") or time.monotonic() > deadline:
+            return state
+        time.sleep(0.5)
+
+
+def test_up_serves_backfills_and_stops_with_everything(demo: Demo) -> None:
     port = free_port()
     server = start({"HEALTH_HOME": demo.home}, "up", "--port", str(port), cwd=demo.home)
     try:
@@ -160,6 +181,9 @@ def test_up_serves_and_stops_with_everything(demo: Demo) -> None:
         assert "nightly" in {job["name"] for job in location["jobs"]}
         states = {schedule["name"]: schedule["scheduleState"]["status"] for schedule in location["schedules"]}
         assert states["nightly"] == "RUNNING"
+        # More days than one run takes.
+        days = days_between(YESTERDAY - timedelta(days=MAX_PARTITIONS_PER_RUN), YESTERDAY)
+        assert backfill_from_the_ui(f"{url}/graphql", days) == "COMPLETED_SUCCESS"
         server.send_signal(signal.SIGINT)
         assert server.wait(45) == 0
     finally:
