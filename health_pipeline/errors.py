@@ -25,6 +25,10 @@ class SourceError(UserError):
     """The source can't be reached, or lacks a table or column that the contract requires."""
 
 
+class EngineMemoryError(SourceError):
+    """The engine needs more memory at once than it may take."""
+
+
 class WarehouseError(UserError):
     """The warehouse can't be reached, or isn't at the version that this program needs."""
 

@@ -16,7 +16,7 @@ from health_pipeline.errors import SettingError
 
 DEFAULT_START_DATE = "2024-01-01"
 SOURCE_TIMEOUT_SECONDS = 1800
-ENGINE_MEMORY_MB = 600
+ENGINE_MEMORY_MB, MOST_ENGINE_MEMORY_MB = 600, 2400
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Settings:
     """Everything a command or a run needs to know. A URL that is None stands for the embedded server's database.
 
     restate_days: how many days before the newest each night computes again, for facts that came late.
+    engine_memory_mb: what a run's engine may take; where that isn't enough, the run begins again with up to most_engine_memory_mb.
     feature_adoption_days: for how long every day of feature_adoption is kept; None: for ever.
     """
 
@@ -65,6 +66,7 @@ class Settings:
     restate_days: int
     source_timeout_seconds: int
     engine_memory_mb: int
+    most_engine_memory_mb: int
     feature_adoption_days: int | None
     mail: MailSettings
     alerts: AlertSettings
@@ -107,6 +109,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     zone = given("HEALTH_TIMEZONE") or "UTC"
     Calendar(zone)
     home = (path("HEALTH_HOME") or Path(".health")).absolute()
+    engine_memory = given("HEALTH_ENGINE_MEMORY")
+    memory = None if engine_memory is None else _whole("HEALTH_ENGINE_MEMORY", engine_memory, 100, 1_000_000)
     return Settings(
         source_url=given("HEALTH_SOURCE_URL"),
         source_mapping=path("HEALTH_SOURCE_MAPPING"),
@@ -121,9 +125,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         source_timeout_seconds=_whole(
             "HEALTH_SOURCE_TIMEOUT", given("HEALTH_SOURCE_TIMEOUT") or str(SOURCE_TIMEOUT_SECONDS), 1, 86_400
         ),
-        engine_memory_mb=_whole(
-            "HEALTH_ENGINE_MEMORY", given("HEALTH_ENGINE_MEMORY") or str(ENGINE_MEMORY_MB), 100, 1_000_000
-        ),
+        engine_memory_mb=memory or ENGINE_MEMORY_MB,
+        most_engine_memory_mb=memory or MOST_ENGINE_MEMORY_MB,
         feature_adoption_days=_days_kept(given("HEALTH_FEATURE_ADOPTION_DAYS")),
         mail=MailSettings(
             smtp_url=given("HEALTH_SMTP_URL"),

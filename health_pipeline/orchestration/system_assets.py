@@ -12,7 +12,7 @@ import dagster as dg
 
 from health_pipeline.connections import resolved_urls
 from health_pipeline.days import DayRange
-from health_pipeline.errors import UserError
+from health_pipeline.errors import EngineMemoryError, UserError
 from health_pipeline.orchestration.metadata import facts_metadata, table_metadata
 from health_pipeline.orchestration.partitions import MAX_PARTITIONS_PER_RUN, run_days
 from health_pipeline.settings import now, read_settings
@@ -65,7 +65,7 @@ def system_assets(
         names = frozenset(key.to_user_string() for key in context.selected_asset_keys)
         tenant = context.run.tags.get(TENANT_TAG)
         with run_errors():
-            outcome = run(run_context(context.run_id), run_days(context), names, tenant)
+            outcome = outcome_of(run, run_context(context.run_id), run_days(context), names, tenant)
         shared = {**facts_metadata(outcome.facts), "duration_seconds": round(time.monotonic() - started, 3)}
         for asset in assets:
             if asset.table.name not in names:
@@ -79,6 +79,18 @@ def system_assets(
             yield dg.MaterializeResult(asset_key=asset.table.name, metadata=shared)
 
     return system
+
+
+def outcome_of(run: Run, context: RunContext, days: DayRange, names: frozenset[str], tenant: str | None) -> Outcome:
+    """What the run gives; it is begun again with more memory where its engine had too little."""
+    while True:
+        try:
+            return run(context, days, names, tenant)
+        except EngineMemoryError:
+            more = context.with_more_memory()
+            if more is None:
+                raise
+            context = more
 
 
 def _spec(asset: TableAsset, partitions: dg.PartitionsDefinition[str]) -> dg.AssetSpec:

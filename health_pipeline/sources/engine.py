@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
-from health_pipeline.errors import SourceError
+from health_pipeline.errors import EngineMemoryError
 from health_pipeline.settings import ENGINE_MEMORY_MB
 
 
@@ -32,11 +32,11 @@ def new_engine(memory_mb: int = ENGINE_MEMORY_MB) -> Backend:
 
 @contextmanager
 def memory_errors(memory_mb: int) -> Iterator[None]:
-    """Raises SourceError where the engine needs more memory at once than it may take."""
+    """Raises EngineMemoryError where the engine needs more memory at once than it may take."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:
-        raise SourceError(
+        raise EngineMemoryError(
             f"the {memory_mb} MB of HEALTH_ENGINE_MEMORY are not enough for this source; set it to more"
         ) from error
 

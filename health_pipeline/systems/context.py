@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from health_pipeline.days import Calendar
@@ -32,6 +32,7 @@ class RunContext:
     max_bad_share: float
     source_timeout_seconds: int
     engine_memory_mb: int
+    most_engine_memory_mb: int
     restate_days: int
 
     @classmethod
@@ -48,8 +49,15 @@ class RunContext:
             max_bad_share=settings.max_bad_share,
             source_timeout_seconds=settings.source_timeout_seconds,
             engine_memory_mb=settings.engine_memory_mb,
+            most_engine_memory_mb=settings.most_engine_memory_mb,
             restate_days=settings.restate_days,
         )
+
+    def with_more_memory(self) -> RunContext | None:
+        """The same with twice the memory for the engine; None where it has as much as it may take."""
+        if self.engine_memory_mb >= self.most_engine_memory_mb:
+            return None
+        return replace(self, engine_memory_mb=min(2 * self.engine_memory_mb, self.most_engine_memory_mb))
 
     @contextmanager
     def reading(self, *, is_recorded: bool = True) -> Iterator[SourceReader]:

@@ -8,18 +8,23 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import duckdb
 import pytest
 
+from health_pipeline.days import DayRange
 from health_pipeline.embedded import EmbeddedServer
 from health_pipeline.errors import SourceError, TooManyBadRows, UserError
+from health_pipeline.orchestration.system_assets import outcome_of
 from health_pipeline.sources import contract
 from health_pipeline.sources.connect import connect
+from health_pipeline.systems.context import RunContext
+from health_pipeline.systems.tenant_health import run_tenant_health
 from health_pipeline_tests.conftest import NewDatabase
 from health_pipeline_tests.support.databases import administer, execute, query
-from health_pipeline_tests.support.runs import context_for, run
+from health_pipeline_tests.support.runs import TENANT_HEALTH, context_for
 from health_pipeline_tests.support.small_sources import LEAST, PAST, Make, Readers, refusal, rows
 from health_pipeline_tests.support.sources import SOURCE_KINDS, load_source
 
@@ -178,10 +183,27 @@ def test_equal_bad_rows_are_recorded_each(postgres: Make, reader: Readers) -> No
     assert {row.quarantine_id for row in second.bad_rows["events"]} == set(ids)
 
 
-def test_an_engine_without_memory_says_which_setting_gives_it_more(new_database: NewDatabase, warehouse: str) -> None:
+@pytest.mark.parametrize(("most", "is_enough"), [(2, False), (1000, True)])
+def test_a_run_with_too_little_memory_begins_again_with_more(
+    most: int, is_enough: bool, new_database: NewDatabase, warehouse: str
+) -> None:
     source = new_database()
     many = "INSERT INTO app.users SELECT 'u' || n, 't', '2024-01-01' FROM generate_series(1, 100000) AS g(n)"
     execute(source, *LEAST, many)
-    context = replace(context_for(source, warehouse, datetime(2024, 3, 20, tzinfo=UTC)), engine_memory_mb=1)
-    with pytest.raises(SourceError, match="the 1 MB of HEALTH_ENGINE_MEMORY are not enough"):
-        run(context, date(2024, 3, 1), date(2024, 3, 1))
+    context = context_for(source, warehouse, datetime(2024, 3, 20, tzinfo=UTC))
+    context = replace(context, engine_memory_mb=1, most_engine_memory_mb=most)
+    begun = []
+
+    def begin(context: RunContext, days: DayRange, *given: Any) -> Any:
+        begun.append(context.engine_memory_mb)
+        return run_tenant_health(context, days, *given)
+
+    day = DayRange(date(2024, 3, 1), date(2024, 3, 1))
+    if is_enough:
+        assert outcome_of(begin, context, day, TENANT_HEALTH, None).frames["usage_metrics"].shape[0]
+        assert len(begun) > 2
+        assert begun == [2**n for n in range(len(begun))]
+    else:
+        with pytest.raises(SourceError, match="the 2 MB of HEALTH_ENGINE_MEMORY are not enough"):
+            outcome_of(begin, context, day, TENANT_HEALTH, None)
+        assert begun == [1, 2]

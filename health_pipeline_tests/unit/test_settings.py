@@ -127,3 +127,9 @@ def test_an_unknown_kind_of_url_is_refused_without_its_password(url: str) -> Non
     with pytest.raises(SettingError, match="HEALTH_WAREHOUSE_URL must be") as error:
         connection_uri("HEALTH_WAREHOUSE_URL", url)
     assert "secret" not in str(error.value)
+
+
+def test_the_engine_may_take_more_memory_only_where_nobody_said_how_much() -> None:
+    by_default, given = read_settings({}), read_settings({"HEALTH_ENGINE_MEMORY": "900"})
+    assert by_default.engine_memory_mb < by_default.most_engine_memory_mb
+    assert (given.engine_memory_mb, given.most_engine_memory_mb) == (900, 900)
