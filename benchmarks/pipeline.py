@@ -73,10 +73,12 @@ def _points() -> list[Point]:
     """Where the stages are in the pipeline."""
     from health_pipeline.orchestration import checks, system_assets
     from health_pipeline.orchestration import tenant_health as assets
+    from health_pipeline.sources.counted import CountedRows
     from health_pipeline.sources.postgres import PostgresConnector
     from health_pipeline.sources.reader import SourceReader
     from health_pipeline.systems import tenant_health as system
     from health_pipeline.systems.context import RunContext
+    from health_pipeline.warehouse.writer import Writer
 
     return [
         Point(system_assets, "migrate", "migrate"),
@@ -87,11 +89,16 @@ def _points() -> list[Point]:
         Point(assets, "run_tenant_health", "compute"),
         Point(RunContext, "reading", "read", "context"),
         Point(PostgresConnector, "load", "read"),
+        Point(PostgresConnector, "load_aside", "read", "factory"),
         Point(SourceReader, "read", "check rows"),
+        Point(CountedRows, "groups", "check rows"),
         Point(SourceReader, "check_share", "check rows"),
+        Point(system, "writing", "write", "context"),
+        Point(system, "meanwhile", "write", "context"),
+        Point(Writer, "replace", "write"),
         Point(system, "_write", "write"),
         Point(system, "record_policy", "write"),
-        Point(system, "_validated_rows", "compute", "generator"),
+        Point(system, "_of_adoption", "compute", "generator"),
         Point(system, "validated", "validate"),
         Point(system, "as_arrow", "write"),
     ]

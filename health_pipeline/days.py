@@ -103,7 +103,7 @@ class Calendar:
         `days.first` to `days.last`; instants before or after that get a day that also lies before or after it.
         """
         stretches = _stretches(self.zone, DayRange(days.first - timedelta(days=lookback), days.last))
-        branches = [(instant < naive(stretch.until), _day_within(instant, stretch)) for stretch in stretches[:-1]]
+        branches = [(instant < at(instant, stretch.until), _day_within(instant, stretch)) for stretch in stretches[:-1]]
         last = _shifted_date(instant, stretches[-1].shift)
         return ibis.cases(*branches, else_=last) if branches else last
 
@@ -140,9 +140,11 @@ def _day_within(instant: ir.TimestampValue, stretch: _Stretch) -> ir.DateValue:
     return ibis.cases((shifted > last_day, last_day), else_=shifted)
 
 
-def naive(instant: datetime) -> ir.TimestampScalar:
-    """A literal for the UTC instant that compares with a naive UTC timestamp column."""
-    return ibis.timestamp(instant.replace(tzinfo=None).isoformat(sep=" "))
+def at(column: ir.Value, instant: datetime) -> ir.Value:
+    """A literal for the UTC instant that compares with a timestamp column, with a zone or naive (which is UTC)."""
+    naive = instant.replace(tzinfo=None).isoformat(sep=" ")
+    zone = column.type().timezone
+    return ibis.timestamp(naive + "+00:00", timezone="UTC") if zone else ibis.timestamp(naive)
 
 
 def _shifted_date(instant: ir.TimestampValue, shift: timedelta) -> ir.DateValue:

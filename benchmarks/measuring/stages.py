@@ -1,8 +1,12 @@
-"""What the stages of a run in this process take: each second belongs to the innermost stage that is under way."""
+"""What the stages of a run in this process take: each second belongs to the innermost stage that is under way.
+
+Where several threads are at work, they share each second evenly.
+"""
 
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -32,27 +36,32 @@ class StageClock:
 
     def __init__(self, cpu: Callable[[], float]) -> None:
         self._cpu = cpu
-        self._under_way: list[str] = []
+        self._changing = threading.Lock()
+        self._under_way: dict[int, list[str]] = {}
         self._since = (0.0, 0.0)
         self.costs: Costs = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count what happens inside for the stage, and not for the one around it."""
-        self._settle()
-        self._under_way.append(name)
+        thread = threading.get_ident()
+        with self._changing:
+            self._settle()
+            self._under_way.setdefault(thread, []).append(name)
         try:
             yield
         finally:
-            self._settle()
-            self._under_way.pop()
+            with self._changing:
+                self._settle()
+                self._under_way[thread].pop()
 
     def _settle(self) -> None:
         now = (time.perf_counter(), self._cpu())
-        if self._under_way:
-            cost = self.costs.setdefault(self._under_way[-1], {"wall": 0.0, "cpu": 0.0})
-            cost["wall"] += now[0] - self._since[0]
-            cost["cpu"] += now[1] - self._since[1]
+        innermost = [stages[-1] for stages in self._under_way.values() if stages]
+        for stage in innermost:
+            cost = self.costs.setdefault(stage, {"wall": 0.0, "cpu": 0.0})
+            cost["wall"] += (now[0] - self._since[0]) / len(innermost)
+            cost["cpu"] += (now[1] - self._since[1]) / len(innermost)
         self._since = now
 
     def attach(self, points: list[Point]) -> None:

@@ -10,8 +10,8 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange, index_in
-from health_pipeline.metrics.events import WINDOW_DAYS
 from health_pipeline.metrics.intervals import Moments, counts_by_day, intervals
+from health_pipeline.metrics.steps import WINDOW_DAYS
 from health_pipeline.metrics.tenants import tenant_days
 
 _KEYS = ["tenant_id", "feature_key"]

@@ -8,8 +8,10 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange, index_in
-from health_pipeline.metrics.events import LOGIN, WINDOW_DAYS
+from health_pipeline.metrics.assignments import assignment_intervals
+from health_pipeline.metrics.events import LOGIN
 from health_pipeline.metrics.intervals import counts_by_day, earlier, intervals
+from health_pipeline.metrics.steps import WINDOW_DAYS
 from health_pipeline.metrics.tenants import tenant_days
 from health_pipeline.tables.tenant_health import USAGE_METRICS
 
@@ -23,7 +25,9 @@ FIGURES = tuple(name for name in USAGE_METRICS.column_names if name not in USAGE
 
 @dataclass(frozen=True)
 class UsageInputs:
-    """Good rows of the source, the events as daily_events counts them; None where an optional table is not mapped."""
+    """Good rows of the source, events as daily_events counts them and campaign_assignments as daily_assignments does; None where
+    an optional table is not mapped.
+    """
 
     tenants: ir.Table
     users: ir.Table
@@ -48,7 +52,7 @@ def usage_metrics(inputs: UsageInputs, calendar: Calendar, days: DayRange) -> ir
     if inputs.campaigns is not None:
         pieces += _campaign_intervals(inputs.campaigns, calendar, days)
     if inputs.campaign_assignments is not None:
-        pieces += _assignment_intervals(inputs.campaign_assignments, calendar, days)
+        pieces += assignment_intervals(inputs.campaign_assignments, days)
     if inputs.support_tickets is not None:
         opened = calendar.day_index(inputs.support_tickets.opened_at, days, WINDOW_DAYS)
         pieces.append(intervals(inputs.support_tickets, ["tenant_id"], "support_tickets", opened, opened + WINDOW_DAYS))
@@ -147,15 +151,4 @@ def _campaign_intervals(campaigns: ir.Table, calendar: Calendar, days: DayRange)
     return [
         intervals(campaigns, keys, "campaigns_active", launched, calendar.day_index(campaigns.ended_at, days)),
         intervals(ended, keys, "campaigns_completed", ended_day, ended_day + 1),
-    ]
-
-
-def _assignment_intervals(assignments: ir.Table, calendar: Calendar, days: DayRange) -> list[ir.Table]:
-    keys = ["tenant_id"]
-    completed = assignments.filter(assignments.completed_at.notnull())
-    assigned_day = calendar.day_index(assignments.assigned_at, days)
-    completed_day = calendar.day_index(completed.completed_at, days)
-    return [
-        intervals(assignments, keys, "assignments_total", assigned_day, None),
-        intervals(completed, keys, "assignments_completed", completed_day, None),
     ]

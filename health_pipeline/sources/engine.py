@@ -18,6 +18,8 @@ from ibis.backends.duckdb import Backend
 from health_pipeline.errors import EngineMemoryError
 from health_pipeline.settings import ENGINE_MEMORY_MB
 
+_IN_MEMORY = ("memory", "main")
+
 
 def new_engine(memory_mb: int = ENGINE_MEMORY_MB) -> Backend:
     """A private in-memory DuckDB whose instants are UTC; what doesn't fit into so many megabytes lies on the disk meanwhile."""
@@ -68,3 +70,22 @@ def settled(engine: Backend, rows: ir.Table, loaded: ir.Table) -> ir.Table:
     for made_of in loaded.op().find(ops.DatabaseTable):
         engine.raw_sql(f'DROP TABLE "{made_of.name}"')
     return table
+
+
+def kept(engine: Backend, rows: ir.Table) -> ir.Table:
+    """The rows as a table that can be lent."""
+    return engine.create_table(ibis.util.gen_name("kept"), rows, database=_IN_MEMORY)
+
+
+@contextmanager
+def lent(engine: Backend, table: ir.Table) -> Iterator[ir.Table]:
+    """A kept table for another thread, which may read it while the engine goes on: a connection answers one at a time."""
+    other = ibis.duckdb.from_connection(engine.con.cursor())
+    (threads,) = engine.raw_sql("SELECT current_setting('threads')").fetchone()
+    # What is read goes to somebody who needs a processor too.
+    engine.raw_sql(f"SET threads = {max(1, threads - 1)}")
+    try:
+        yield other.table(table.op().name, database=_IN_MEMORY)
+    finally:
+        other.disconnect()
+        engine.raw_sql(f"SET threads = {threads}")

@@ -10,16 +10,16 @@ from datetime import datetime
 import ibis
 import ibis.expr.types as ir
 
+from health_pipeline.days import at
 from health_pipeline.sources.contract import (
-    EARLIEST_INSTANT,
     FEEDBACK,
-    LATEST_INSTANT,
     LONGEST_ID,
     ORDERS,
     Kind,
     Role,
     SourceTable,
 )
+from health_pipeline.sources.logical import is_infinite
 
 UNKNOWN_TENANT = "tenant_id is not among the good rows of tenants"
 DUPLICATE = "duplicated key: another row with this key was created earlier, or sorts first"
@@ -32,22 +32,41 @@ def row_fault(
 
     is_of_no_tenant: whether its tenant_id is not among the good rows of `tenants`; None for that table itself.
     """
-    branches = [*_unusable_values(table, rows)]
-    if is_of_no_tenant is not None:
-        branches.append((is_of_no_tenant, UNKNOWN_TENANT))
-    creation = rows[table.creation]
-    now = ibis.timestamp(clock.replace(tzinfo=None).isoformat(sep=" "))
-    branches += [(rows[c.name] < creation, f"{c.name} is before {table.creation}") for c in table.with_role(Role.END)]
-    branches += [(rows[c.name] > now, f"{c.name} is after the run's clock") for c in table.with_role(Role.FACT)]
-    bounds = [ibis.timestamp(EARLIEST_INSTANT), ibis.timestamp(LATEST_INSTANT)]
-    branches += [(rows[c.name].isin(bounds), f"{c.name} is infinite") for c in table.columns if c.kind is Kind.INSTANT]
-    if table is FEEDBACK:
-        branches.append((~rows.score.between(0, 100), "score is outside 0 to 100"))
-    if table is ORDERS:
-        branches += _bad_amount(rows)
+    branches = _faults(table, rows, is_of_no_tenant, clock)
     return ibis.cases(
         *((condition.fill_null(False), reason) for condition, reason in branches), else_=ibis.null("string")
     )
+
+
+def is_faulty(table: SourceTable, rows: ir.Table, clock: datetime) -> ir.BooleanValue:
+    """Whether the row has a fault, whatever its tenant is: what row_fault says, with less to do.
+
+    The rows may also be as the source holds them.
+    """
+    return ibis.or_(*(condition for condition, _ in _faults(table, rows, None, clock))).fill_null(False)
+
+
+def _faults(
+    table: SourceTable, rows: ir.Table, is_of_no_tenant: ir.BooleanValue | None, clock: datetime
+) -> list[tuple[ir.BooleanValue, str]]:
+    """Conditions, which may be null where they don't hold, and what they mean, in the contract's order."""
+    found = _unusable_values(table, rows)
+    if is_of_no_tenant is not None:
+        found.append((is_of_no_tenant, UNKNOWN_TENANT))
+    creation = rows[table.creation]
+    ends, facts = (
+        [rows[column.name] for column in table.with_role(role) if column.name in rows.columns]
+        for role in (Role.END, Role.FACT)
+    )
+    found += [(end < creation, f"{end.get_name()} is before {table.creation}") for end in ends]
+    found += [(fact > at(fact, clock), f"{fact.get_name()} is after the run's clock") for fact in facts]
+    instants = [rows[c.name] for c in table.columns if c.kind is Kind.INSTANT and c.name in rows.columns]
+    found += [(is_infinite(instant), f"{instant.get_name()} is infinite") for instant in instants]
+    if table is FEEDBACK:
+        found.append((~rows.score.between(0, 100), "score is outside 0 to 100"))
+    if table is ORDERS:
+        found += _bad_amount(rows)
+    return found
 
 
 def _unusable_values(table: SourceTable, rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]:

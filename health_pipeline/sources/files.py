@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -12,13 +12,15 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.errors import SourceError
-from health_pipeline.sources.engine import Step, as_they_are, new_engine, settled
+from health_pipeline.sources.engine import Step, as_they_are, kept, lent, new_engine, settled
 from health_pipeline.sources.logical import Relation, without_nul
 from health_pipeline.sources.mapping import Place
 
 
 class _InPlaceConnector(ABC):
     """What both have in common: the relations are tables of the engine itself."""
+
+    counts_aside = False
 
     def __init__(self, memory_mb: int) -> None:
         self.engine = new_engine(memory_mb)
@@ -38,8 +40,17 @@ class _InPlaceConnector(ABC):
         with _source_errors("the source can't be read: "):
             return self.engine.create_table(ibis.util.gen_name("rows"), made(rows), temp=True)
 
+    def load_aside(self, rows: ir.Table) -> Callable[[], ir.Table]:
+        return lambda: self.load(rows)
+
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         return settled(self.engine, rows, loaded)
+
+    def kept(self, rows: ir.Table) -> ir.Table:
+        return kept(self.engine, rows)
+
+    def lent(self, table: ir.Table) -> AbstractContextManager[ir.Table | None]:
+        return lent(self.engine, table)
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Files guarantee nothing about their rows."""

@@ -16,6 +16,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
+from health_pipeline.days import at
 from health_pipeline.errors import SourceError
 from health_pipeline.sources.contract import EARLIEST_INSTANT, LATEST_INSTANT, Kind, SourceColumn, SourceTable
 from health_pipeline.sources.mapping import Place
@@ -126,17 +127,16 @@ def logical_rows(
     return kept.select(**{name: _logical_value(kept, table.column(name)) for name in columns})
 
 
-def at(column: ir.Value, instant: datetime) -> ir.Value:
-    """A literal for the UTC instant that compares with a physical timestamp column, with or without a zone."""
-    naive = instant.replace(tzinfo=None).isoformat(sep=" ")
-    zone = column.type().timezone
-    return ibis.timestamp(naive + "+00:00", timezone="UTC") if zone else ibis.timestamp(naive)
-
-
 def is_infinite(column: ir.TimestampValue) -> ir.BooleanValue:
-    """Whether a physical timestamp lies beyond what every engine holds, which counts as infinite; null where it is null."""
+    """Whether a timestamp, physical or logical, lies beyond what every engine holds, which counts as infinite; null of null."""
     low, high = (datetime.fromisoformat(bound) for bound in (EARLIEST_INSTANT, LATEST_INSTANT))
-    return (column > at(column, high)) | (column < at(column, low))
+    return (column >= at(column, high)) | (column <= at(column, low))
+
+
+def logical_instants(rows: ir.Table) -> ir.Table:
+    """Rows made of physical ones, with their timestamps in the logical form."""
+    instants = [name for name, dtype in rows.schema().items() if dtype.is_timestamp()]
+    return rows.mutate({name: _held_within(rows[name]) for name in instants})
 
 
 def _logical_value(rows: ir.Table, column: SourceColumn) -> ir.Value:

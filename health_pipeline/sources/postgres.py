@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import duckdb
@@ -16,9 +16,10 @@ from adbc_driver_postgresql import dbapi
 
 from health_pipeline.errors import SourceError
 from health_pipeline.postgres_urls import connection_uri, libpq_message
-from health_pipeline.sources.engine import Step, as_they_are, new_engine, settled, stored
+from health_pipeline.sources.engine import Step, as_they_are, kept, lent, new_engine, settled, stored
 from health_pipeline.sources.logical import Relation
 from health_pipeline.sources.mapping import Place
+from health_pipeline.sources.postgres_aside import PostgresAside
 
 # As PostgreSQL names them. What only becomes text by a cast stands as uuid here, which the logical form casts.
 _TYPES: dict[str, dt.DataType] = {
@@ -44,22 +45,21 @@ _BATCH = "adbc.postgresql.batch_size_hint_bytes"
 # Small ones let the server and the engine work at the same time; an engine that has much to do for each is better off with
 # large ones, in which rows of one day lie together.
 _SMALL_BATCH_BYTES, _LARGE_BATCH_BYTES = 2**18, 2**24
+_UNREADABLE = "the source can't be read: "
 _UNREACHABLE = "the source can't be reached (HEALTH_SOURCE_URL): "
 
 
 class PostgresConnector:
     """Reads with one connection and one snapshot; the session can't write, and gives up on a statement after a while."""
 
+    counts_aside = True
+
     def __init__(self, url: str, timeout_seconds: int, memory_mb: int) -> None:
         self._selects: dict[str, str] = {}
+        uri = connection_uri("HEALTH_SOURCE_URL", url)
         with _source_errors():
-            self._connection = dbapi.connect(connection_uri("HEALTH_SOURCE_URL", url))
-            self._cursor = self._connection.cursor()
-            self._cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            self._cursor.execute("SET LOCAL timezone = 'UTC'")
-            self._cursor.execute(f"SET LOCAL statement_timeout = '{timeout_seconds}s'")
-            # The snapshot is needed as long as the run computes, whatever the server allows its users by default.
-            self._cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            self._connection, self._cursor = _opened(uri, timeout_seconds)
+        self._aside = PostgresAside(lambda snapshot: _opened(uri, timeout_seconds, snapshot))
         self.engine = new_engine(memory_mb)
 
     def relation(self, place: Place) -> Relation | None:
@@ -95,6 +95,26 @@ class PostgresConnector:
         return type_names, schema
 
     def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:
+        query = self._query(rows)
+        with _source_errors(_UNREADABLE):
+            self._cursor.adbc_statement.set_options(
+                **{_BATCH: str(_SMALL_BATCH_BYTES if is_little else _LARGE_BATCH_BYTES)}
+            )
+            self._cursor.execute(query)
+            return stored(self.engine, self._cursor.fetch_record_batch(), made)
+
+    def load_aside(self, rows: ir.Table) -> Callable[[], ir.Table]:
+        coming = self._aside.begun(self._query(rows), self._cursor)
+        if coming is None:
+            return lambda: self.load(rows)
+
+        def arrived() -> ir.Table:
+            with _source_errors(_UNREADABLE):
+                return stored(self.engine, coming.result().to_reader(), as_they_are)
+
+        return arrived
+
+    def _query(self, rows: ir.Table) -> str:
         query = str(ibis.to_sql(rows, dialect="postgres"))
         used = {op.name for op in rows.op().find(ops.UnboundTable)} & set(self._selects)
         if used:
@@ -102,15 +122,16 @@ class PostgresConnector:
                 f"{_quoted(name)} AS NOT MATERIALIZED ({self._selects[name]}\n)" for name in sorted(used)
             )
             query = f"WITH {selects} SELECT * FROM ({query}) AS mapped_rows"
-        with _source_errors("the source can't be read: "):
-            self._cursor.adbc_statement.set_options(
-                **{_BATCH: str(_SMALL_BATCH_BYTES if is_little else _LARGE_BATCH_BYTES)}
-            )
-            self._cursor.execute(query)
-            return stored(self.engine, self._cursor.fetch_record_batch(), made)
+        return query
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         return settled(self.engine, rows, loaded)
+
+    def kept(self, rows: ir.Table) -> ir.Table:
+        return kept(self.engine, rows)
+
+    def lent(self, table: ir.Table) -> AbstractContextManager[ir.Table | None]:
+        return lent(self.engine, table)
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         if place.sql:
@@ -119,6 +140,7 @@ class PostgresConnector:
         return any(set(index.split("\x1f")) <= set(columns) for (index,) in found)
 
     def close(self) -> None:
+        self._aside.close()
         self._cursor.close()
         self._connection.close()
         self.engine.disconnect()
@@ -129,6 +151,22 @@ class PostgresConnector:
         with _source_errors(problem):
             self._cursor.execute(query, parameters)
             return list(self._cursor.fetchall())
+
+
+def _opened(uri: str, timeout_seconds: int, snapshot: str | None = None) -> tuple[dbapi.Connection, dbapi.Cursor]:
+    """A session that only reads, from one snapshot: one of its own, or that which another session has exported."""
+    with ExitStack() as closing:
+        connection = closing.enter_context(dbapi.connect(uri))
+        cursor = closing.enter_context(connection.cursor())
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if snapshot is not None:
+            cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        cursor.execute("SET LOCAL timezone = 'UTC'")
+        cursor.execute(f"SET LOCAL statement_timeout = '{timeout_seconds}s'")
+        # The snapshot is needed as long as the run computes, whatever the server allows its users by default.
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        closing.pop_all()
+    return connection, cursor
 
 
 _TYPE_OF = (

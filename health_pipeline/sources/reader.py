@@ -6,6 +6,7 @@ A reader serves one run: one connection, one snapshot, one clock. Rule: source-c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
@@ -14,6 +15,7 @@ from typing import Protocol
 import ibis
 import ibis.expr.types as ir
 
+from health_pipeline.days import at
 from health_pipeline.errors import SourceError
 from health_pipeline.metrics.freshness import LOOKBACK, Freshness, is_silent, is_stopped
 from health_pipeline.sources.bad_rows import BadRow, bad_rows, check_share
@@ -25,30 +27,29 @@ from health_pipeline.sources.contract import (
     SourceTable,
 )
 from health_pipeline.sources.engine import Step, as_they_are
-from health_pipeline.sources.faults import DUPLICATE, duplicate_keys, has_key, rank_among_duplicates, row_fault
-from health_pipeline.sources.logical import (
-    Predicate,
-    Relation,
-    at,
-    is_infinite,
-    logical_rows,
-    mapped_columns,
-    named_rows,
+from health_pipeline.sources.faults import (
+    DUPLICATE,
+    duplicate_keys,
+    has_key,
+    is_faulty,
+    rank_among_duplicates,
+    row_fault,
 )
+from health_pipeline.sources.found import FoundTable, at_one_of, union
+from health_pipeline.sources.logical import Predicate, Relation, mapped_columns
 from health_pipeline.sources.mapping import Mapping, Place
 
 _EARLIEST = datetime.fromisoformat(EARLIEST_INSTANT).replace(tzinfo=UTC)
-_MOST_INSTANTS_LISTED = 1000
-
-
-# Makes groups of rows with a `row_count`, told apart also by the columns that are named.
-Counting = Callable[[ir.Table, Sequence[str]], ir.Table]
 
 
 class Connector(Protocol):
-    """A source: tells what lies at a place, and brings rows of it into the engine."""
+    """A source: tells what lies at a place, and brings rows of it into the engine.
+
+    counts_aside: whether rows of it that come to few groups had better be counted there, by load_aside.
+    """
 
     engine: ibis.BaseBackend
+    counts_aside: bool
 
     def relation(self, place: Place) -> Relation | None:
         """What lies at the place; None where there is no such table."""
@@ -56,8 +57,17 @@ class Connector(Protocol):
     def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:
         """The rows as a table of the engine, or what is made of them there as they arrive. is_little: that is few rows."""
 
+    def load_aside(self, rows: ir.Table) -> Callable[[], ir.Table]:
+        """Begin to load few rows, while others are loaded; what it gives waits for them."""
+
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         """Rows as it is best to use them many times; the loaded ones that they were made of may go now."""
+
+    def kept(self, rows: ir.Table) -> ir.Table:
+        """The rows as a table of the engine, which can be lent."""
+
+    def lent(self, table: ir.Table) -> AbstractContextManager[ir.Table | None]:
+        """A kept table for another thread to read meanwhile; None where the engine had better do one thing at a time."""
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         """Whether the source itself guarantees that the physical columns are unique together."""
@@ -75,23 +85,23 @@ class SourceReader:
     rows_read: dict[str, int] = field(default_factory=dict)
     bad_rows: dict[str, list[BadRow]] = field(default_factory=dict)
     _good_tenants: ir.Table | None = None
-    _found: dict[str, _Found | None] = field(default_factory=dict)
+    _found: dict[str, FoundTable | None] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises SourceError if any table that is there breaks the contract. Reads no rows."""
         for table in SOURCE_TABLES.values():
-            self._find(table)
+            self.find(table)
 
     def is_mapped(self, table: SourceTable) -> bool:
-        return self._find(table) is not None
+        return self.find(table) is not None
 
     def has_column(self, table: SourceTable, column: str) -> bool:
-        found = self._find(table)
+        found = self.find(table)
         return found is not None and column in found.mapped
 
     def of_no_good_tenant(self, rows: ir.Table) -> ir.BooleanValue:
         """A predicate for the source: whether a row can only be bad, as its tenant_id is that of no good tenant."""
-        found = self._find(TENANTS)
+        found = self.find(TENANTS)
         assert found is not None
         there = found.rows(["tenant_id"], lambda tenants: tenants.tenant_id.notnull())
         is_unknown = ~rows.tenant_id.isin(there.tenant_id)
@@ -126,7 +136,7 @@ class SourceReader:
         predicates that exclude each other, each served by an index of its own; their union is read (default every row).
         Rows that share a key with those read come along too, so that the row that stays is the same in every run.
         """
-        found = self._find(table)
+        found = self.find(table)
         if found is None:
             return None
         if table is TENANTS and self._good_tenants is not None:
@@ -134,58 +144,20 @@ class SourceReader:
         if table is not TENANTS and self._good_tenants is None:
             self.read(TENANTS)
         names = found.names_with(columns)
-        loaded = self.connector.load(_union([found.rows(names, part) for part in parts or (None,)]))
+        loaded = self.connector.load(union([found.rows(names, part) for part in parts or (None,)]))
         if parts and found.may_repeat_keys:
             loaded = self._with_rows_of_same_key(found, names, loaded, parts)
         good = self._set_bad_rows_apart(found, names, loaded)
-        self.rows_read[table.name] = _count(loaded)
+        self.rows_read[table.name] = row_count(loaded)
         good = self.connector.settled(good, loaded)
         if table is TENANTS:
             self._good_tenants = good
         return good
 
-    def read_counted(
-        self,
-        table: SourceTable,
-        columns: Sequence[str],
-        parts: Sequence[Predicate],
-        counting: Counting,
-        is_little: bool = False,
-    ) -> ir.Table | None:
-        """What `read` gives, counted as the rows arrive: none of them is kept, but for bad ones, which are read once more.
-
-        is_little: whether the counts are a small part of the rows.
-        Where the source doesn't guarantee that keys are unique, rows have to be compared, and are read in full first.
-        """
-        found = self._find(table)
-        if found is None:
-            return None
-        if found.may_repeat_keys:
-            good = self.read(table, columns, parts)
-            assert good is not None
-            return self.connector.settled(counting(good, []), good)
-        if self._good_tenants is None:
-            self.read(TENANTS)
-
-        def counted(rows: ir.Table) -> ir.Table:
-            judged = rows.mutate(is_bad=self._fault(table, rows).notnull())
-            dated = judged.mutate(
-                bad_at=ibis.cases((judged.is_bad, judged[table.creation]), else_=ibis.null("timestamp"))
-            )
-            return counting(dated, ["is_bad", "bad_at"])
-
-        names = found.names_with(columns)
-        groups = self.connector.load(_union([found.rows(names, part) for part in parts]), counted, is_little)
-        self.rows_read[table.name] = int(groups.row_count.sum().to_pyarrow().as_py() or 0)
-        bad = groups.filter(groups.is_bad)
-        if _count(bad):
-            self._record_again(found, parts, bad.select("bad_at").distinct().to_pyarrow()["bad_at"].to_pylist())
-        return groups.filter(~groups.is_bad).drop("is_bad", "bad_at")
-
     def newest_facts(self, names: Iterable[str]) -> dict[str, datetime | None]:
         """When the newest row of each of these tables was created that isn't of the future, UTC; None where there is none."""
         facts = [self._newest_fact(SOURCE_TABLES[name]) for name in names]
-        found = self.connector.load(_union(facts)).to_pyarrow().to_pylist()
+        found = self.connector.load(union(facts)).to_pyarrow().to_pylist()
         return {row["source_table"]: row["newest"] and row["newest"].replace(tzinfo=UTC) for row in found}
 
     def freshness(self) -> dict[str, Freshness]:
@@ -195,7 +167,7 @@ class SourceReader:
 
     def _newest_fact(self, table: SourceTable) -> ir.Table:
         """One row: the table's name, and its newest fact or null."""
-        found = self._find(table)
+        found = self.find(table)
         assert found is not None
 
         def has_been(rows: ir.Table) -> ir.BooleanValue:
@@ -210,7 +182,7 @@ class SourceReader:
     def _freshness_of(self, table: SourceTable, newest: datetime | None) -> Freshness:
         if newest is None or not is_silent(newest, self.clock):
             return Freshness(newest, is_stopped=False)
-        found = self._find(table)
+        found = self.find(table)
         assert found is not None
 
         def before(rows: ir.Table) -> ir.BooleanValue:
@@ -226,12 +198,13 @@ class SourceReader:
         """Raises TooManyBadRows if any table had 10 or more bad rows and more than this share of the rows read."""
         check_share({name: len(rows) for name, rows in self.bad_rows.items()}, self.rows_read, max_bad_share)
 
-    def _find(self, table: SourceTable) -> _Found | None:
+    def find(self, table: SourceTable) -> FoundTable | None:
+        """The table in the source; None where it is not mapped. Raises SourceError where it breaks the contract."""
         if table.name not in self._found:
             self._found[table.name] = self._looked_up(table)
         return self._found[table.name]
 
-    def _looked_up(self, table: SourceTable) -> _Found | None:
+    def _looked_up(self, table: SourceTable) -> FoundTable | None:
         place = self.mapping.place(table)
         relation = self.connector.relation(place) if place else None
         if place is None or relation is None:
@@ -244,34 +217,34 @@ class SourceReader:
         mapped = mapped_columns(table, place, relation)
         has_key = all(name in mapped for name in table.key)
         is_unique = has_key and self.connector.is_unique(place, [mapped[name] for name in table.key])
-        return _Found(table, relation, mapped, may_repeat_keys=has_key and not is_unique)
+        return FoundTable(table, relation, mapped, may_repeat_keys=has_key and not is_unique)
 
     def _with_rows_of_same_key(
-        self, found: _Found, names: list[str], loaded: ir.Table, parts: Sequence[Predicate]
+        self, found: FoundTable, names: list[str], loaded: ir.Table, parts: Sequence[Predicate]
     ) -> ir.Table:
         (key,) = found.table.key
 
         def same_key_elsewhere(rows: ir.Table) -> ir.BooleanValue:
             read = reduce(lambda a, b: a | b, (part(rows).fill_null(False) for part in parts))
-            keys = _union([rows.filter(part(rows)).select(key) for part in parts])
+            keys = union([rows.filter(part(rows)).select(key) for part in parts])
             return ~read & rows[key].isin(keys.filter(keys[key].notnull() & (keys[key] != ""))[key])
 
         others = self.connector.load(found.rows(names, same_key_elsewhere))
-        return loaded.union(others, distinct=False) if _count(others) else loaded
+        return loaded.union(others, distinct=False) if row_count(others) else loaded
 
-    def _set_bad_rows_apart(self, found: _Found, names: list[str], loaded: ir.Table) -> ir.Table:
+    def _set_bad_rows_apart(self, found: FoundTable, names: list[str], loaded: ir.Table) -> ir.Table:
         table = found.table
         engine = self.connector.engine
         repeated = self._repeated_keys(found, loaded)
-        is_suspect = self._fault(table, loaded).notnull()
+        is_suspect = self._is_bad(table, loaded)
         if repeated is not None:
             is_suspect |= _key_in(table, loaded, repeated)
         suspects = engine.create_table(_fresh("suspects"), loaded.filter(is_suspect), temp=True)
-        if not _count(suspects):
+        if not row_count(suspects):
             return loaded
         complete = self._complete_rows(found, names, suspects)
         judged = engine.create_table(_fresh("judged"), self._judged(table, complete), temp=True)
-        if records := _recorded(table, judged):
+        if records := recorded(table, judged):
             self.bad_rows[table.name] = records
         innocent = loaded.filter(~is_suspect)
         if repeated is None:
@@ -279,103 +252,50 @@ class SourceReader:
         staying = judged.filter(judged.reason.isnull() & _key_in(table, judged, repeated)).select(names)
         return innocent.union(staying, distinct=False)
 
-    def _repeated_keys(self, found: _Found, loaded: ir.Table) -> ir.Table | None:
+    def _repeated_keys(self, found: FoundTable, loaded: ir.Table) -> ir.Table | None:
         """The keys that several rows have, good or bad; None where there are none."""
         if not found.may_repeat_keys:
             return None
         keys = duplicate_keys(found.table, loaded)
         repeated = self.connector.engine.create_table(_fresh("repeated"), keys, temp=True)
-        return repeated if _count(repeated) else None
+        return repeated if row_count(repeated) else None
 
-    def _complete_rows(self, found: _Found, names: list[str], suspects: ir.Table) -> ir.Table:
+    def _complete_rows(self, found: FoundTable, names: list[str], suspects: ir.Table) -> ir.Table:
         """The suspects with all columns of the contract: read again where only some of the mapped ones were read at first."""
         if set(found.mapped) <= set(names):
             return found.with_all_columns(suspects)
         creation = found.table.creation
         instants = suspects.select(creation).distinct().to_pyarrow()[creation].to_pylist()
-        again = self.connector.load(found.rows(found.table.names, _at_one_of(instants, creation)))
+        again = self.connector.load(found.rows(found.table.names, at_one_of(instants, creation)))
         read = suspects.distinct()
         same = [again[name].identical_to(read[name]) for name in names]
         return again.semi_join(read, same)
 
-    def _record_again(self, found: _Found, parts: Sequence[Predicate], instants: list[datetime | None]) -> None:
-        """Read the bad rows of these instants with all columns, and record them."""
-        table = found.table
-        is_then = _at_one_of(instants, table.creation)
-
-        def then(part: Predicate) -> Predicate:
-            return lambda rows: part(rows) & is_then(rows)
-
-        loaded = self.connector.load(_union([found.rows(table.names, then(part)) for part in parts]))
-        judged = loaded.mutate(reason=self._fault(table, loaded))
-        self.bad_rows[table.name] = _recorded(table, judged)
-
-    def _fault(self, table: SourceTable, rows: ir.Table) -> ir.StringValue:
+    def fault(self, table: SourceTable, rows: ir.Table) -> ir.StringValue:
+        """The first fault of each of the rows, or null."""
         good = self._good_tenants
         return row_fault(table, rows, None if good is None else ~rows.tenant_id.isin(good.tenant_id), self.clock)
 
+    def _is_bad(self, table: SourceTable, rows: ir.Table) -> ir.BooleanValue:
+        """Whether `fault` finds one."""
+        good = self._good_tenants
+        is_bad = is_faulty(table, rows, self.clock)
+        return is_bad if good is None else is_bad | ~rows.tenant_id.isin(good.tenant_id)
+
     def _judged(self, table: SourceTable, rows: ir.Table) -> ir.Table:
-        judged = rows.mutate(reason=self._fault(table, rows))
+        judged = rows.mutate(reason=self.fault(table, rows))
         keyed = judged.reason.isnull() & has_key(table, judged)
         ranked = judged.filter(keyed).mutate(rank=rank_among_duplicates(table, judged.filter(keyed)))
         of_key = ranked.mutate(reason=ibis.cases((ranked["rank"] > 0, DUPLICATE), else_=ibis.null("string")))
         return judged.filter(~keyed).union(of_key.drop("rank"), distinct=False)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A logical table that is there: its relation, and contract column -> physical column.
-
-    may_repeat_keys: it has its key, and the source itself doesn't guarantee that the key is unique.
-    """
-
-    table: SourceTable
-    relation: Relation
-    mapped: dict[str, str]
-    may_repeat_keys: bool
-
-    def names_with(self, columns: Sequence[str] | None) -> list[str]:
-        """The columns to read, to bring these (None: all): the required ones and a key that may be repeated come along."""
-        key = self.table.key if self.may_repeat_keys else ()
-        return [c.name for c in self.table.columns if columns is None or c.required or c.name in (*key, *columns)]
-
-    def with_all_columns(self, rows: ir.Table) -> ir.Table:
-        """The rows in the contract's columns; those that are not there are null."""
-        return logical_rows(
-            self.table, Relation(rows, {}), {name: name for name in rows.columns}, self.table.names, None
-        )
-
-    def named(self, where: Predicate) -> ir.Table:
-        return named_rows(self.table, self.relation, self.mapped, where)
-
-    def rows(self, names: list[str], where: Predicate | None) -> ir.Table:
-        return logical_rows(self.table, self.relation, self.mapped, names, where)
-
-
-def _union(tables: list[ir.Table]) -> ir.Table:
-    return tables[0] if len(tables) == 1 else ibis.union(*tables, distinct=False)
-
-
-def _at_one_of(instants: Sequence[datetime | None], creation: str) -> Predicate:
-    """Whether a physical row may be of one of these instants; many of them, or impossible ones, take others along."""
-    known = [value for value in instants if value is not None]
-
-    def same_instant(rows: ir.Table) -> ir.BooleanValue:
-        column = rows[creation]
-        if len(known) > _MOST_INSTANTS_LISTED:
-            listed = (column >= at(column, min(known))) & (column <= at(column, max(known)))
-        else:
-            listed = column.isin([at(column, value) for value in known]) if known else ibis.literal(False)
-        return listed | is_infinite(column) | column.isnull()
-
-    return same_instant
-
-
-def _recorded(table: SourceTable, judged: ir.Table) -> list[BadRow]:
+def recorded(table: SourceTable, judged: ir.Table) -> list[BadRow]:
+    """Records of those rows that have a `reason`."""
     return bad_rows(table, judged.filter(judged.reason.notnull()).to_pyarrow().to_pylist())
 
 
-def _count(rows: ir.Table) -> int:
+def row_count(rows: ir.Table) -> int:
     return int(rows.count().to_pyarrow().as_py())
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -40,6 +40,8 @@ _NEEDED = {
 class SparkConnector:
     """Reads through a session of its own. A table is looked up once, so that a run sees the same files throughout."""
 
+    counts_aside = False
+
     def __init__(self, url: str) -> None:
         address, options = _parsed(url)
         self._folder = options.pop(_PATH, None)
@@ -61,10 +63,19 @@ class SparkConnector:
     def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:  # noqa: ARG002
         return self.engine.kept(made(rows))
 
+    def load_aside(self, rows: ir.Table) -> Callable[[], ir.Table]:
+        return lambda: self.load(rows)
+
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:  # noqa: ARG002
         table = self.engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)
         self.engine.release()
         return table
+
+    def kept(self, rows: ir.Table) -> ir.Table:
+        return self.engine.create_table(ibis.util.gen_name("kept"), rows, temp=True)
+
+    def lent(self, table: ir.Table) -> AbstractContextManager[ir.Table | None]:  # noqa: ARG002
+        return nullcontext()
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Tables of a cluster guarantee nothing about their rows."""

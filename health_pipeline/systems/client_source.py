@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from health_pipeline.days import EARLIEST_EXACT_DAY, DayRange
+from health_pipeline.days import EARLIEST_EXACT_DAY, DayRange, at
 from health_pipeline.metrics.client_weeks import client_weeks
 from health_pipeline.metrics.clients import (
     CLIENT,
@@ -22,7 +22,7 @@ from health_pipeline.metrics.clients import (
 )
 from health_pipeline.policy.model import ClientSuccessPolicy
 from health_pipeline.sources import contract
-from health_pipeline.sources.logical import Predicate, at
+from health_pipeline.sources.logical import Predicate
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.common import ReadFacts, impossible_events
 from health_pipeline.systems.context import RunContext

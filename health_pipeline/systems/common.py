@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +12,12 @@ from typing import Any, Self
 
 import ibis.expr.types as ir
 
-from health_pipeline.days import DayRange
+from health_pipeline.days import DayRange, at
 from health_pipeline.errors import InvalidResult, SettingError, TooManyBadRows
 from health_pipeline.metrics.freshness import Freshness
 from health_pipeline.sources import contract
 from health_pipeline.sources.bad_rows import MIN_BAD_ROWS_TO_FAIL
-from health_pipeline.sources.logical import Predicate, at
+from health_pipeline.sources.logical import Predicate
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.context import RunContext
 from health_pipeline.tables.declare import Table
@@ -55,8 +57,29 @@ def writing_system(
     """
     with writing(context.warehouse_url, tables, days, context.run_id, context.clock) as writer:
         yield writer
-        if tenant_id is None:
-            writer.record_freshness(system, days, facts.freshness)
+        record_facts(writer, system, days, facts, tenant_id)
+
+
+def record_facts(writer: Writer, system: str, days: DayRange, facts: ReadFacts, tenant_id: str | None) -> None:
+    """Record what a system's run found out about its source; nothing, if it was for one tenant."""
+    if tenant_id is None:
+        writer.record_freshness(system, days, facts.freshness)
+
+
+@contextmanager
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """A thread does the work while the block runs, and both are done at the end. If the block fails, the event tells the work
+    to stop; if the work fails, its error is raised."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="meanwhile") as thread:
+        done = thread.submit(work, stop)
+        try:
+            yield
+            done.result()
+        except BaseException:
+            stop.set()
+            wait([done])
+            raise
 
 
 def impossible_events(clock: datetime, end: datetime) -> list[Predicate]:

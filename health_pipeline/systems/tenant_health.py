@@ -5,8 +5,9 @@ Rule: tenant-health.md. The range gives exactly the rows of its days run one by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import cast
 
@@ -29,17 +30,19 @@ from health_pipeline.systems.common import (
     ROWS_PER_BATCH,
     ReadFacts,
     check_left_out,
+    meanwhile,
+    record_facts,
     tenant_named,
-    writing_system,
 )
 from health_pipeline.systems.context import RunContext
-from health_pipeline.systems.tenant_source import counted_base, read_tenants
+from health_pipeline.systems.tenant_source import TenantSource, counted_base, read_tenants
 from health_pipeline.tables import tenant_health as tables
 from health_pipeline.tables.declare import Table
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
 from health_pipeline.tables.records import FEATURE_USE_BASE, UNSCORED_TENANTS
 from health_pipeline.warehouse.records import record_policy
 from health_pipeline.warehouse.use_base import CountedBase, store_base
+from health_pipeline.warehouse.writer import Writer, writing
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,17 @@ class SourceFacts(ReadFacts):
 
 @dataclass(frozen=True)
 class TenantHealth:
-    """The computed range. Small tables are frames; feature_adoption, the large one, stays in the engine.
+    """The computed range, as frames by table; but for feature_adoption, the large one, which goes from the engine to the warehouse.
 
     use_base: what the next nights can go on from. unscored: rows of unscored_tenants. rows_per_day: rows written by table and day.
     """
 
     days: DayRange
     frames: dict[str, pd.DataFrame]
-    adoption: ir.Table
     use_base: CountedBase | None
     unscored: pd.DataFrame
     facts: SourceFacts
-    rows_per_day: dict[str, dict[date, int]] = field(default_factory=dict)
+    rows_per_day: dict[str, dict[date, int]]
 
 
 def run_tenant_health(
@@ -82,89 +84,128 @@ def run_tenant_health(
         record_policy(context.warehouse_url, context.policy.tenant_health, context.clock)
         left_out: dict[str, str] = {}
         while True:
-            result = compute_tenant_health(reader, context, days, left_out)
+            adopted = _adopted(reader, context, days, left_out)
             try:
-                _write(result, context, chosen, tenant_id)
+                return _scored_and_written(reader, context, adopted, chosen, tenant_id)
             except InvalidResult as error:
                 if not error.tenants.keys() - left_out.keys():
                     raise
                 left_out |= error.tenants
                 check_left_out(len(left_out), reader.rows_read[contract.TENANTS.name], context.max_bad_share, error)
-            else:
-                return result
 
 
-def _write(result: TenantHealth, context: RunContext, chosen: list[Table], tenant_id: str | None) -> None:
-    days, with_scores = result.days, tables.TENANT_HEALTH_SCORES in chosen
+@dataclass(frozen=True)
+class _Adopted:
+    """Everything that scores are made of. inputs: without the tenants left out, with the reason in left_out.
+
+    adoption: rows of feature_adoption, as tables of the engine, of the ranges that together are the days and those that their
+    trends compare with. The last of these holds the days.
+    """
+
+    days: DayRange
+    source: TenantSource
+    inputs: UsageInputs
+    left_out: Mapping[str, str]
+    adoption: list[tuple[DayRange, ir.Table]]
+
+
+def _adopted(reader: SourceReader, context: RunContext, days: DayRange, left_out: Mapping[str, str]) -> _Adopted:
+    """From one snapshot of the source. Raises TooManyBadRows before anything is computed."""
+    policy, source = context.policy.tenant_health, read_tenants(reader, context, days)
+    reader.check_share(context.max_bad_share)
+    inputs = source.inputs
+    if left_out:
+        inputs = replace(inputs, tenants=inputs.tenants.filter(~inputs.tenants.tenant_id.isin(sorted(left_out))))
+
+    def adoption(piece: DayRange) -> ir.Table:
+        return feature_adoption(
+            inputs.tenants,
+            inputs.events,
+            source.entitlements,
+            policy.category_of,
+            context.calendar,
+            piece,
+            source.base,
+        )
+
+    pieces = merged(days.shifted(-policy.trend.lag_days), days)
+    tables_of_engine = [(piece, reader.connector.kept(adoption(piece))) for piece in pieces]
+    return _Adopted(days, source, inputs, dict(left_out), tables_of_engine)
+
+
+def _scored_and_written(
+    reader: SourceReader, context: RunContext, adopted: _Adopted, chosen: list[Table], tenant_id: str | None
+) -> TenantHealth:
+    """Compute the rest while feature_adoption is written, and write it too: all in one transaction."""
+    days, has_adoption = adopted.days, tables.FEATURE_ADOPTION in chosen
+    adoption_of_engine = adopted.adoption[-1][1]
+    counts: dict[str, dict[date, int]] = {table.name: {} for table in chosen}
     written = [*chosen, UNSCORED_TENANTS, FEATURE_USE_BASE]
-    with writing_system(context, tables.GROUP, written, days, result.facts, tenant_id) as writer:
-        for table in chosen:
-            only = None if table in tables.PEER_TABLES else tenant_id
-            counts = result.rows_per_day.setdefault(table.name, {})
-            writer.replace(table, days, _validated_rows(result, table, only, counts), only)
-        if result.use_base is not None:
-            store_base(writer.connection, result.use_base, context.run_id)
-        if with_scores:
-            unscored = result.unscored
-            kept = unscored if tenant_id is None else unscored[unscored["tenant_id"] == tenant_id]
-            writer.replace(UNSCORED_TENANTS, days, [as_arrow(UNSCORED_TENANTS, kept)], tenant_id)
+
+    def write_adoption(writer: Writer, rows: ir.Table, stop: threading.Event | None = None) -> None:
+        table = tables.FEATURE_ADOPTION
+        frames = _of_adoption(rows, days, stop)
+        writer.replace(table, days, _validated_rows(table, frames, tenant_id, counts[table.name]), tenant_id)
+
+    with (
+        writing(context.warehouse_url, written, days, context.run_id, context.clock) as writer,
+        reader.connector.lent(adoption_of_engine) as lent,
+    ):
+        if has_adoption and lent is not None:
+            with meanwhile(lambda stop: write_adoption(writer, lent, stop)):
+                result = _scored(reader, context, adopted, counts)
+        else:
+            result = _scored(reader, context, adopted, counts)
+            if has_adoption:
+                write_adoption(writer, adoption_of_engine)
+        _write(result, writer, [table for table in chosen if table is not tables.FEATURE_ADOPTION], tenant_id)
+        record_facts(writer, tables.GROUP, days, result.facts, tenant_id)
+    return result
+
+
+def _write(result: TenantHealth, writer: Writer, chosen: list[Table], tenant_id: str | None) -> None:
+    for table in chosen:
+        only = None if table in tables.PEER_TABLES else tenant_id
+        rows = _validated_rows(table, [result.frames[table.name]], only, result.rows_per_day[table.name])
+        writer.replace(table, result.days, rows, only)
+    if result.use_base is not None:
+        store_base(writer.connection, result.use_base, writer.run_id)
+    if tables.TENANT_HEALTH_SCORES in chosen:
+        unscored = result.unscored
+        of_tenant = unscored if tenant_id is None else unscored[unscored["tenant_id"] == tenant_id]
+        writer.replace(UNSCORED_TENANTS, result.days, [as_arrow(UNSCORED_TENANTS, of_tenant)], tenant_id)
 
 
 def _validated_rows(
-    result: TenantHealth, table: Table, tenant_id: str | None, counts: dict[date, int]
+    table: Table, frames: Iterable[pd.DataFrame], tenant_id: str | None, counts: dict[date, int]
 ) -> Iterator[pa.Table]:
-    """The table's rows in batches, each validated before it is handed to the writer, and counted by day."""
-    for frame in _frames(result, table):
-        kept = frame if tenant_id is None else frame[frame["tenant_id"] == tenant_id]
-        for moment, rows in validated(table, kept)["metric_date"].value_counts().items():
+    """The rows of the frames, each validated before it is handed to the writer, and counted by day."""
+    for frame in frames:
+        of_tenant = frame if tenant_id is None else frame[frame["tenant_id"] == tenant_id]
+        for moment, rows in validated(table, of_tenant)["metric_date"].value_counts().items():
             day = cast(pd.Timestamp, moment).date()
             counts[day] = counts.get(day, 0) + rows
-        yield as_arrow(table, kept)
+        yield as_arrow(table, of_tenant)
 
 
-def _frames(result: TenantHealth, table: Table) -> Iterator[pd.DataFrame]:
-    if table is not tables.FEATURE_ADOPTION:
-        yield result.frames[table.name]
-        return
-    per_day = max(1, int(result.adoption.count().execute()) // len(result.days))
-    for piece in result.days.chunks(max(1, ROWS_PER_BATCH // per_day)):
-        rows = result.adoption.filter(result.adoption.metric_date.between(piece.first, piece.last))
+def _of_adoption(adoption: ir.Table, days: DayRange, stop: threading.Event | None) -> Iterator[pd.DataFrame]:
+    table = tables.FEATURE_ADOPTION
+    per_day = max(1, int(adoption.count().execute()) // len(days))
+    for piece in days.chunks(max(1, ROWS_PER_BATCH // per_day)):
+        if stop is not None and stop.is_set():
+            raise InterruptedError("the run ends for another reason")
+        rows = adoption.filter(adoption.metric_date.between(piece.first, piece.last))
         # In the order of its key a table's index grows at one end, which takes the warehouse a third less time.
         yield as_frame(table, rows.order_by(list(table.key)).to_pyarrow())
 
 
-def compute_tenant_health(
-    reader: SourceReader, context: RunContext, days: DayRange, left_out: Mapping[str, str]
+def _scored(
+    reader: SourceReader, context: RunContext, adopted: _Adopted, counts: dict[str, dict[date, int]]
 ) -> TenantHealth:
-    """Everything of the range, from one snapshot of the source. Raises TooManyBadRows before anything is computed.
-
-    left_out: tenants that are not computed, with the reason.
-    """
-    policy = context.policy.tenant_health
-    source = read_tenants(reader, context, days)
-    reader.check_share(context.max_bad_share)
-    inputs, all_tenants = source.inputs, source.inputs.tenants
-    if left_out:
-        inputs = replace(inputs, tenants=all_tenants.filter(~all_tenants.tenant_id.isin(sorted(left_out))))
+    """The other tables of the range. counts: what the result says about rows per day, once they are written."""
+    policy, days, inputs = context.policy.tenant_health, adopted.days, adopted.inputs
     tenants = inputs.tenants.to_pandas()
-    lagged = days.shifted(-policy.trend.lag_days)
-    figures, adoptions = [], []
-    for piece in merged(lagged, days):
-        adoption = reader.connector.engine.create_table(
-            ibis.util.gen_name("adoption"),
-            feature_adoption(
-                inputs.tenants,
-                inputs.events,
-                source.entitlements,
-                policy.category_of,
-                context.calendar,
-                piece,
-                source.base,
-            ),
-            temp=True,
-        )
-        adoptions.append(adoption)
-        figures.append(_figures(usage_metrics(inputs, context.calendar, piece), adoption))
+    figures = [_figures(usage_metrics(inputs, context.calendar, piece), rows) for piece, rows in adopted.adoption]
     all_figures = pd.concat(figures).merge(tenants[["tenant_id", "alert_level"]], on="tenant_id", how="left")
     usage = _of_days(all_figures, days)
     scores = tenant_health_scores(all_figures, days, policy)
@@ -180,10 +221,10 @@ def compute_tenant_health(
     return TenantHealth(
         days=days,
         frames={table.name: as_frame(table, frame) for table, frame in frames.items()},
-        adoption=adoptions[-1],
-        use_base=counted_base(source, reader, context, days),
-        unscored=_unscored(reader, context, scores, all_tenants, left_out, days),
+        use_base=counted_base(adopted.source, reader, context, days),
+        unscored=_unscored(reader, context, scores, adopted.source.inputs.tenants, adopted.left_out, days),
         facts=_facts(reader, context, days, inputs),
+        rows_per_day=counts,
     )
 
 

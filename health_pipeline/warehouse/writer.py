@@ -26,6 +26,8 @@ from health_pipeline.warehouse.connection import arrow_connection
 from health_pipeline.warehouse.months import make_months
 
 _STAGED = "staged"
+# The driver turns a batch into bytes, and then hands them over. What a connection holds on its way the server takes meanwhile.
+_ROWS_UNDER_WAY = 500
 # So the server ends the transaction of a machine that is gone without a word, and gives its locks away, within two minutes.
 _KEEPALIVE = ("tcp_keepalives_idle = 60", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 6")
 
@@ -139,7 +141,7 @@ class _Stream:
                 coming = thread.submit(next, rows, None)
                 while (table := coming.result()) is not None:
                     coming = thread.submit(next, rows, None)
-                    yield from table.to_batches()
+                    yield from table.to_batches(max_chunksize=_ROWS_UNDER_WAY)
             except Exception as error:
                 self.error = error
                 raise

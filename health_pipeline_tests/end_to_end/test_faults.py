@@ -233,9 +233,9 @@ def test_a_source_that_changes_while_it_is_read(
     changes, load = 0, PostgresConnector.load
     seen: list[int] = []
 
-    def counted_load(connector: PostgresConnector, rows: ir.Table) -> ir.Table:
+    def counted_load(connector: PostgresConnector, rows: ir.Table, *how: object) -> ir.Table:
         seen.append(changes)
-        return load(connector, rows)
+        return load(connector, rows, *how)
 
     monkeypatch.setattr(PostgresConnector, "load", counted_load)
     is_over = threading.Event()

@@ -102,7 +102,7 @@ def test_what_makes_the_base_useless(
     assert is_from_scratch(), "the base is of the other policy"
     assert is_from_scratch(zone="Asia/Tokyo"), "days end at other instants"
     assert is_from_scratch()
-    monkeypatch.setattr(tenant_source, "_CODE", ("metrics/usage.py",))
+    monkeypatch.setattr(tenant_source, "_CODE", ("metrics/usage",))
     assert is_from_scratch(), "the code is another"
 
 

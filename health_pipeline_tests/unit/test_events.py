@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import ibis
+import ibis.expr.types as ir
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from health_pipeline.days import DAY, Calendar, DayRange
-from health_pipeline.metrics.events import WINDOW_DAYS, Steps, daily_events
+from health_pipeline.metrics.events import daily_events, settled_uses
+from health_pipeline.metrics.steps import WINDOW_DAYS, Steps
 from health_pipeline.sources.engine import new_engine
 
 LAST = date(2024, 11, 10)  # clocks went back seven days before
@@ -60,22 +64,58 @@ def test_an_event_is_of_the_step_of_its_day_in_the_zone(length: int) -> None:
         assert found[instant] == day or (day > LAST and found[instant] > LAST)
 
 
+Group = tuple[str, str | None, str | None, str | None, date]
+"""tenant_id, user_id, event_type, feature_key, day."""
+
+
+@given(
+    length=st.integers(1, 4),
+    events=st.lists(
+        st.tuples(
+            st.sampled_from("ab"),
+            st.sampled_from("uv"),
+            st.sampled_from(["login", "page_view", "feature_used"]),
+            st.sampled_from([None, "X", "Y"]),
+            st.integers(-3, 36 * 24),
+        )
+    ),
+)
+def test_settled_uses_are_counted_alike_with_the_others_and_alone(
+    length: int, events: list[tuple[str, str, str, str | None, int]]
+) -> None:
+    """hours: before the end of the last day."""
+    days = DayRange(LAST - timedelta(days=length - 1), LAST)
+    steps, start, end = Steps.of(days, 1), NEW_YORK.start(days.first), NEW_YORK.end(LAST)
+    rows = [(*event[:4], end - timedelta(hours=event[4])) for event in events]
+    settled = [row for row in rows if row[3] is not None and row[2] != "login" and row[4] < start]
+    others = [row for row in rows if row not in settled]
+    engine = new_engine()
+    together, alone = Counter[Group](), Counter[Group]()
+    for counter, counted_rows in (
+        (together, daily_events(events_of(rows), NEW_YORK, days, steps)),
+        (alone, daily_events(events_of(others), NEW_YORK, days, steps)),
+        (alone, settled_uses(events_of(settled), NEW_YORK, steps)),
+    ):
+        for row in engine.to_pyarrow(counted_rows).to_pylist():
+            group = tuple(row[name] for name in ("tenant_id", "user_id", "event_type", "feature_key", "day"))
+            assert row["first_at"] <= row["last_at"]
+            counter[group] += row["row_count"]
+    engine.disconnect()
+    assert alone == together
+    assert together.total() == len(rows)
+
+
+def events_of(rows: Sequence[tuple[str, str, str, str | None, datetime]]) -> ir.Table:
+    names = ("tenant_id", "user_id", "event_type", "feature_key", "occurred_at")
+    schema = {**dict.fromkeys(names[:4], "string"), "occurred_at": "timestamp(6)"}
+    naive = [(*row[:4], row[4].replace(tzinfo=None)) for row in rows]
+    return ibis.memtable([dict(zip(names, row, strict=True)) for row in naive], schema=schema)
+
+
 def counted(instants: list[datetime], steps: Steps, days: DayRange) -> dict[datetime, date]:
     """The day of each instant's only event."""
     engine = new_engine()
-    events = ibis.memtable(
-        {
-            "tenant_id": [f"t{number}" for number in range(len(instants))],
-            "user_id": ["u"] * len(instants),
-            "event_type": ["login"] * len(instants),
-            "feature_key": [None] * len(instants),
-            "occurred_at": [instant.replace(tzinfo=None) for instant in instants],
-        },
-        schema={
-            **dict.fromkeys(("tenant_id", "user_id", "event_type", "feature_key"), "string"),
-            "occurred_at": "timestamp(6)",
-        },
-    )
+    events = events_of([(f"t{number}", "u", "login", None, instant) for number, instant in enumerate(instants)])
     rows = engine.to_pyarrow(daily_events(events, NEW_YORK, days, steps)).to_pylist()
     engine.disconnect()
     assert [row["row_count"] for row in rows] == [1] * len(instants)

@@ -1,0 +1,38 @@
+"""Assignments of campaigns by day: how many were made, and how many of these completed. Rule: tenant-health.md, `usage_metrics`.
+
+They count from their day on for good, so every night needs all that there ever were: as counts, which are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis.expr.types as ir
+
+from health_pipeline.days import Calendar, DayRange, index_in
+from health_pipeline.metrics.intervals import intervals
+from health_pipeline.metrics.steps import Steps
+
+
+def daily_assignments(assignments: ir.Table, calendar: Calendar, steps: Steps, also: Sequence[str] = ()) -> ir.Table:
+    """Assignments counted; grain: tenant_id, assigned_day, completed_day (and the columns that `also` names).
+
+    Both days are steps, dates; completed_day is null of those that aren't completed. row_count: the assignments.
+    """
+    dated = assignments.mutate(
+        assigned_day=steps.of_instant(assignments.assigned_at, calendar),
+        completed_day=steps.of_instant(assignments.completed_at, calendar),
+    )
+    return dated.group_by(["tenant_id", "assigned_day", "completed_day", *also]).agg(row_count=dated.count())
+
+
+def assignment_intervals(assignments: ir.Table, days: DayRange) -> list[ir.Table]:
+    """The figures of assignments as daily_assignments counts them."""
+    keys = ["tenant_id"]
+    made = assignments.mutate(day=index_in(assignments.assigned_day, days))
+    completed = assignments.filter(assignments.completed_day.notnull())
+    completed = completed.mutate(day=index_in(completed.completed_day, days))
+    return [
+        intervals(made, keys, "assignments_total", made.day, None, made.row_count),
+        intervals(completed, keys, "assignments_completed", completed.day, None, completed.row_count),
+    ]

@@ -1,0 +1,61 @@
+"""Steps: the days that figures tell apart. Facts of all days between two of them count as one.
+
+Rule: tenant-health.md: a figure of a day counts facts of this day, of all up to it, or of the 30 days that end with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from health_pipeline.days import DAY, Calendar, DayRange, at
+
+WINDOW_DAYS = 30
+# To look for a fact's step among more of them costs an engine more than the days that are spared.
+_MOST_STEPS = 24
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The days that figures tell apart, oldest first: a fact of another day counts as one of the next of them.
+
+    The first lies before all windows. Later facts than of the last day count on some day after it.
+    """
+
+    days: tuple[date, ...]
+
+    @classmethod
+    def of(cls, days: DayRange, lag_days: int, *ends: date) -> Steps:
+        """For figures of the days and of those that their trends compare with, and for uses up to each of `ends`."""
+        computed = {*days, *days.shifted(-lag_days)}
+        # A figure counts facts of its own day, of those up to it, or of the window of days that ends with it.
+        edges = {day - timedelta(days=back) for day in computed for back in (0, 1, WINDOW_DAYS)}
+        return cls(tuple(sorted({*edges, *ends})))
+
+    @property
+    def is_few(self) -> bool:
+        """Whether many facts are one and the same in them."""
+        return len(self.days) <= _MOST_STEPS
+
+    @property
+    def before_windows(self) -> Steps:
+        """The first alone, for facts before all windows."""
+        return Steps(self.days[:1])
+
+    def of_instant(self, instant: ir.TimestampValue, calendar: Calendar) -> ir.DateValue:
+        """The step of a timestamp column as a date, null where that is null; with many steps the column must be naive UTC."""
+        first, last = self.days[0], self.days[-1]
+        if not self.is_few:
+            day = ibis.greatest(calendar.day(instant, DayRange(first, last)), ibis.date(first))
+            return ibis.cases((instant.notnull(), day), else_=ibis.null("date"))
+        branches = ((instant < at(instant, calendar.end(day)), ibis.date(day)) for day in self.days)
+        never = (instant.isnull(), ibis.null("date"))
+        return ibis.cases(*branches, never, else_=ibis.date(last + DAY))
+
+
+def before_windows(days: DayRange, lag_days: int) -> date:
+    """The last day before all windows of the days and of the earlier ones that their trends compare with."""
+    return days.first - timedelta(days=lag_days + WINDOW_DAYS)

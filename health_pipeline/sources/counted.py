@@ -1,0 +1,135 @@
+"""Reading rows as counts: none of them is kept, but for bad ones, which are read once more to be recorded.
+
+Rows are counted in the engine as they arrive, or where they lie: the same expressions do both. Rule: source-contract.md,
+"What bad input gets".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import ibis
+import ibis.expr.types as ir
+
+from health_pipeline.days import at
+from health_pipeline.sources.contract import EARLIEST_INSTANT, TENANTS, SourceTable
+from health_pipeline.sources.faults import is_faulty
+from health_pipeline.sources.found import FoundTable, at_one_of, union
+from health_pipeline.sources.logical import Predicate, logical_instants
+from health_pipeline.sources.reader import SourceReader, recorded, row_count
+
+# Makes groups of rows with their tenant_id and a `row_count`, told apart also by the columns that are named.
+Counting = Callable[[ir.Table, Sequence[str]], ir.Table]
+# Of a group of rows that are bad in themselves: when they were created.
+_BAD_AT = "bad_at"
+_MOST_TENANTS_LISTED = 1000
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Rows that come to few groups, which the source counts itself while others are read.
+
+    where: which rows; none of them is in a part that is read. counting: how; it meets instants as the source holds them.
+    """
+
+    where: Predicate
+    counting: Counting
+
+
+def counts_aside(reader: SourceReader, table: SourceTable) -> bool:
+    """Whether the source can count rows of the table itself, and had better: they would have to move here otherwise."""
+    found = reader.find(table)
+    return found is not None and reader.connector.counts_aside and not found.may_repeat_keys
+
+
+@dataclass(frozen=True)
+class CountedRows:
+    """What `SourceReader.read` gives, as counts. Made, it begins to count what is counted aside; `groups` waits for it.
+
+    columns, parts: as in `SourceReader.read`. is_little: whether the counts are a small part of the rows.
+    Where the source doesn't guarantee that keys are unique, rows have to be compared, and are read in full first.
+    """
+
+    reader: SourceReader
+    table: SourceTable
+    columns: Sequence[str]
+    parts: Sequence[Predicate]
+    counting: Counting
+    is_little: bool = False
+    aside: Aside | None = None
+
+    def begun(self) -> Callable[[], ir.Table | None]:
+        found = self.reader.find(self.table)
+        if found is None:
+            return lambda: None
+        if found.may_repeat_keys:
+            return self._read_in_full
+        coming = self._begun_aside(found)
+        return lambda: self.groups(found, coming)
+
+    def _read_in_full(self) -> ir.Table:
+        good = self.reader.read(self.table, self.columns, self.parts)
+        assert good is not None
+        return self.reader.connector.settled(self.counting(good, []), good)
+
+    def _begun_aside(self, found: FoundTable) -> Callable[[], ir.Table] | None:
+        if self.aside is None:
+            return None
+        counted = self.aside.counting(self._dated(found.named(self.aside.where)), [_BAD_AT])
+        return self.reader.connector.load_aside(logical_instants(counted))
+
+    def _dated(self, rows: ir.Table) -> ir.Table:
+        when = rows[self.table.creation]
+        earliest = at(when, datetime.fromisoformat(EARLIEST_INSTANT))
+        is_bad = is_faulty(self.table, rows, self.reader.clock)
+        return rows.mutate({_BAD_AT: ibis.cases((is_bad, when.fill_null(earliest)), else_=ibis.null(when.type()))})
+
+    def groups(self, found: FoundTable, coming: Callable[[], ir.Table] | None) -> ir.Table:
+        good_tenants = self.reader.read(TENANTS)
+        assert good_tenants is not None
+        pieces = []
+        if self.parts or coming is None:
+            names = found.names_with(self.columns)
+            rows = union([found.rows(names, part) for part in self.parts or (None,)])
+            counted = self.reader.connector.load(
+                rows, lambda arriving: self.counting(self._dated(arriving), [_BAD_AT]), self.is_little
+            )
+            pieces.append(counted)
+        if coming is not None:
+            pieces.append(coming())
+        groups = union(pieces)
+        self.reader.rows_read[self.table.name] = int(groups.row_count.sum().to_pyarrow().as_py() or 0)
+        judged = groups.mutate(is_of_no_tenant=~groups.tenant_id.isin(good_tenants.tenant_id))
+        is_bad = judged[_BAD_AT].notnull() | judged.is_of_no_tenant
+        bad = judged.filter(is_bad)
+        if not row_count(bad):
+            return groups.drop(_BAD_AT)
+        self._record(found, bad)
+        return self.reader.connector.settled(judged.filter(~is_bad).drop(_BAD_AT, "is_of_no_tenant"), groups)
+
+    def _record(self, found: FoundTable, bad: ir.Table) -> None:
+        """Read the rows of bad groups with all columns, and record those that are bad."""
+        instants = bad.filter(bad[_BAD_AT].notnull()).select(_BAD_AT).distinct().to_pyarrow()[_BAD_AT].to_pylist()
+        strange = bad.filter(bad[_BAD_AT].isnull()).select("tenant_id").distinct()
+        ids = strange.limit(_MOST_TENANTS_LISTED + 1).to_pyarrow()["tenant_id"].to_pylist()
+        conditions: list[Predicate] = []
+        if instants:
+            conditions.append(at_one_of(instants, self.table.creation))
+        if len(ids) > _MOST_TENANTS_LISTED:
+            conditions.append(self.reader.of_no_good_tenant)
+        elif ids:
+            conditions.append(lambda rows: rows.tenant_id.isin(ids))
+        parts = [*(self.parts or ([] if self.aside else [_every])), *([self.aside.where] if self.aside else [])]
+
+        def maybe_bad(part: Predicate) -> Predicate:
+            return lambda rows: part(rows) & ibis.or_(*(condition(rows) for condition in conditions))
+
+        loaded = self.reader.connector.load(union([found.rows(self.table.names, maybe_bad(part)) for part in parts]))
+        judged = loaded.mutate(reason=self.reader.fault(self.table, loaded))
+        self.reader.bad_rows[self.table.name] = recorded(self.table, judged)
+
+
+def _every(_rows: ir.Table) -> ir.BooleanValue:
+    return ibis.literal(True)
