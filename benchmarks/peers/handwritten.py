@@ -16,7 +16,7 @@ _SCRIPTS = Path(__file__).parent / "sql"
 # The best of what was tried on 2 cores: two parallel workers beat none, and compiling (jit) never paid.
 _TUNING = """
 SET LOCAL timezone = 'UTC'; SET LOCAL work_mem = '256MB'; SET LOCAL jit = off;
-SET LOCAL max_parallel_workers_per_gather = 2
+SET LOCAL max_parallel_workers_per_gather = 2; SET LOCAL random_page_cost = 1.1
 """
 
 

@@ -165,10 +165,22 @@ def _opened(uri: str, timeout_seconds: int, snapshot: str | None = None) -> tupl
         cursor.execute(f"SET LOCAL statement_timeout = '{timeout_seconds}s'")
         # The snapshot is needed as long as the run computes, whatever the server allows its users by default.
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        for setting in _TUNING:
+            cursor.execute(setting)
+            cursor.fetchall()
         closing.pop_all()
     return connection, cursor
 
 
+_TUNING = (
+    # By default a server takes its disk for one that turns, and reads a whole table rather than a third of it by its index. How
+    # well the index's order is that of the table it knows.
+    "SELECT set_config('random_page_cost', least(current_setting('random_page_cost')::float8, 1.1)::text, true)",
+    # For the groups of what is counted there: with less it writes rows to its disk.
+    "SELECT set_config('work_mem', greatest(pg_size_bytes(current_setting('work_mem')), 67108864) / 1024 || 'kB', true)",
+    # Rows leave by one process, and what is counted meanwhile takes the other processor.
+    "SELECT set_config('max_parallel_workers_per_gather', '0', true)",
+)
 _TYPE_OF = (
     "SELECT format_type(coalesce(nullif(typbasetype, 0), oid), NULL) || CASE WHEN typtype = 'e' THEN ' enum' ELSE '' END"
     " FROM pg_type WHERE oid = pg_typeof({column})::oid"

@@ -32,8 +32,6 @@ class PostgresAside:
         (snapshot,) = first.fetchone()
         try:
             self._session = self._opened(snapshot)
-            # The reading beside it takes a processor as well.
-            self._session[1].execute("SET LOCAL max_parallel_workers_per_gather = 0")
         except dbapi.Error:
             # A limit on connections, a pooler that has no more: it takes longer without, and gives the same.
             self._is_refused = True

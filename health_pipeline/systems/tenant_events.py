@@ -121,7 +121,7 @@ class _Wanted:
         kept = (kind == LOGIN) | ((when >= at(when, self.start)) & self._counts_on_its_day(rows))
         kept |= useless & (lacking | self.reader.of_no_good_tenant(rows))
         if self.first < self.windows:
-            kept &= (when >= at(when, self.windows)) | self._has_feature(rows)
+            kept = ((when >= at(when, self.windows)) | self._has_feature(rows)) & kept
         kept = ((when >= at(when, self.settled_until)) & self._is_use(rows)) | kept
         return (when >= at(when, self.first)) & (when < at(when, self.end)) & kept
 
