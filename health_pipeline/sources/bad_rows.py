@@ -62,9 +62,9 @@ def _row_key(table: SourceTable, row: Mapping[str, Any]) -> str | None:
 
 def _json_value(value: Any) -> Any:
     if isinstance(value, datetime):
-        if value == datetime.fromisoformat(LATEST_INSTANT):
+        if value == LATEST_INSTANT.replace(tzinfo=None):
             return "infinity"
-        if value == datetime.fromisoformat(EARLIEST_INSTANT):
+        if value == EARLIEST_INSTANT.replace(tzinfo=None):
             return "-infinity"
         return value.isoformat() + "+00:00"
     return value.isoformat() if isinstance(value, date) else value

@@ -7,6 +7,7 @@ duplicates; the type decides which physical types a mapping may offer (reader.py
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 
@@ -291,8 +292,8 @@ KNOWN_EVENT_TYPES = frozenset(
 )
 
 # The range of instants that every engine and Python can hold; beyond it an instant counts as infinite.
-EARLIEST_INSTANT = "0001-01-01 00:00:00"
-LATEST_INSTANT = "9999-12-31 23:59:59.999999"
+EARLIEST_INSTANT = datetime.min.replace(tzinfo=UTC)
+LATEST_INSTANT = datetime.max.replace(tzinfo=UTC)
 
 # In characters. PostgreSQL refuses a key above some 2,700 bytes, and the longest of the warehouse's has two ids.
 LONGEST_ID = 255

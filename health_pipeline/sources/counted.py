@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import ibis
 import ibis.expr.types as ir
@@ -19,6 +18,12 @@ from health_pipeline.sources.faults import is_faulty
 from health_pipeline.sources.found import FoundTable, at_one_of, union
 from health_pipeline.sources.logical import Predicate, logical_instants
 from health_pipeline.sources.reader import SourceReader, recorded, row_count
+
+
+def every_row(_rows: ir.Table) -> ir.BooleanValue:
+    """The predicate of a whole table."""
+    return ibis.literal(True)
+
 
 # Makes groups of rows with their tenant_id and a `row_count`, told apart also by the columns that are named.
 Counting = Callable[[ir.Table, Sequence[str]], ir.Table]
@@ -46,9 +51,10 @@ def counts_aside(reader: SourceReader, table: SourceTable) -> bool:
 
 @dataclass(frozen=True)
 class CountedRows:
-    """What `SourceReader.read` gives, as counts. Made, it begins to count what is counted aside; `groups` waits for it.
+    """What `SourceReader.read` gives, as counts.
 
-    columns, parts: as in `SourceReader.read`. is_little: whether the counts are a small part of the rows.
+    columns, parts: as in `SourceReader.read`; with an aside and no parts all is counted aside. is_little: whether the counts are
+    a small part of the rows.
     Where the source doesn't guarantee that keys are unique, rows have to be compared, and are read in full first.
     """
 
@@ -61,6 +67,7 @@ class CountedRows:
     aside: Aside | None = None
 
     def begun(self) -> Callable[[], ir.Table | None]:
+        """Begin to count what is counted aside; what it gives reads the rest, and waits for it. None: a table not mapped."""
         found = self.reader.find(self.table)
         if found is None:
             return lambda: None
@@ -82,17 +89,22 @@ class CountedRows:
 
     def _dated(self, rows: ir.Table) -> ir.Table:
         when = rows[self.table.creation]
-        earliest = at(when, datetime.fromisoformat(EARLIEST_INSTANT))
+        earliest = at(when, EARLIEST_INSTANT)
         is_bad = is_faulty(self.table, rows, self.reader.clock)
         return rows.mutate({_BAD_AT: ibis.cases((is_bad, when.fill_null(earliest)), else_=ibis.null(when.type()))})
 
+    @property
+    def _read_parts(self) -> Sequence[Predicate]:
+        return self.parts or ([every_row] if self.aside is None else [])
+
     def groups(self, found: FoundTable, coming: Callable[[], ir.Table] | None) -> ir.Table:
+        """The counts of good rows, once the bad ones are recorded."""
         good_tenants = self.reader.read(TENANTS)
         assert good_tenants is not None
         pieces = []
-        if self.parts or coming is None:
+        if self._read_parts:
             names = found.names_with(self.columns)
-            rows = union([found.rows(names, part) for part in self.parts or (None,)])
+            rows = union([found.rows(names, part) for part in self._read_parts])
             counted = self.reader.connector.load(
                 rows, lambda arriving: self.counting(self._dated(arriving), [_BAD_AT]), self.is_little
             )
@@ -121,7 +133,7 @@ class CountedRows:
             conditions.append(self.reader.of_no_good_tenant)
         elif ids:
             conditions.append(lambda rows: rows.tenant_id.isin(ids))
-        parts = [*(self.parts or ([] if self.aside else [_every])), *([self.aside.where] if self.aside else [])]
+        parts = [*self._read_parts, *([] if self.aside is None else [self.aside.where])]
 
         def maybe_bad(part: Predicate) -> Predicate:
             return lambda rows: part(rows) & ibis.or_(*(condition(rows) for condition in conditions))
@@ -129,7 +141,3 @@ class CountedRows:
         loaded = self.reader.connector.load(union([found.rows(self.table.names, maybe_bad(part)) for part in parts]))
         judged = loaded.mutate(reason=self.reader.fault(self.table, loaded))
         self.reader.bad_rows[self.table.name] = recorded(self.table, judged)
-
-
-def _every(_rows: ir.Table) -> ir.BooleanValue:
-    return ibis.literal(True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import ibis
@@ -129,8 +128,7 @@ def logical_rows(
 
 def is_infinite(column: ir.TimestampValue) -> ir.BooleanValue:
     """Whether a timestamp, physical or logical, lies beyond what every engine holds, which counts as infinite; null of null."""
-    low, high = (datetime.fromisoformat(bound) for bound in (EARLIEST_INSTANT, LATEST_INSTANT))
-    return (column >= at(column, high)) | (column <= at(column, low))
+    return (column >= at(column, LATEST_INSTANT)) | (column <= at(column, EARLIEST_INSTANT))
 
 
 def logical_instants(rows: ir.Table) -> ir.Table:
@@ -194,5 +192,5 @@ def without_nul(table: ir.Table) -> ir.Table:
 
 
 def _held_within(value: ir.Value) -> ir.Value:
-    low, high = (at(value, datetime.fromisoformat(bound)) for bound in (EARLIEST_INSTANT, LATEST_INSTANT))
+    low, high = (at(value, bound) for bound in (EARLIEST_INSTANT, LATEST_INSTANT))
     return ibis.cases((value > high, high), (value < low, low), else_=value).cast(dt.timestamp)

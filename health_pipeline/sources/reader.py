@@ -39,8 +39,6 @@ from health_pipeline.sources.found import FoundTable, at_one_of, union
 from health_pipeline.sources.logical import Predicate, Relation, mapped_columns
 from health_pipeline.sources.mapping import Mapping, Place
 
-_EARLIEST = datetime.fromisoformat(EARLIEST_INSTANT).replace(tzinfo=UTC)
-
 
 class Connector(Protocol):
     """A source: tells what lies at a place, and brings rows of it into the engine.
@@ -172,7 +170,7 @@ class SourceReader:
 
         def has_been(rows: ir.Table) -> ir.BooleanValue:
             when = rows[table.creation]
-            return when.between(at(when, _EARLIEST), at(when, self.clock))
+            return when.between(at(when, EARLIEST_INSTANT), at(when, self.clock))
 
         # Of the column as it stands, which an index can answer.
         past = found.named(has_been)
@@ -187,7 +185,7 @@ class SourceReader:
 
         def before(rows: ir.Table) -> ir.BooleanValue:
             when = rows[table.creation]
-            first = newest - min(LOOKBACK, newest - _EARLIEST)
+            first = newest - min(LOOKBACK, newest - EARLIEST_INSTANT)
             return when.between(at(when, first), at(when, newest))
 
         hours = found.rows([table.creation], before).select(hour=lambda rows: rows[table.creation].truncate("h"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 
 import ibis
 import ibis.expr.types as ir
@@ -99,11 +99,10 @@ def _event_parts(context: RunContext, days: DayRange, tenant_id: str | None, wit
     """Which events a run reads: those of the days, or all before their end, and what can only be bad (no instant, an
     infinite one, or one after the run's clock)."""
     start, end = context.calendar.start(days.first), context.calendar.end(days.last)
-    earliest = datetime.fromisoformat(contract.EARLIEST_INSTANT)
 
     def wanted(rows: ir.Table) -> ir.BooleanValue:
         when = rows.occurred_at
-        return (when >= at(when, earliest if with_history else start)) & (when < at(when, end))
+        return (when >= at(when, contract.EARLIEST_INSTANT if with_history else start)) & (when < at(when, end))
 
     def of_tenant(part: Predicate) -> Predicate:
         return part if tenant_id is None else lambda rows: part(rows) & (rows.tenant_id == tenant_id)

@@ -91,7 +91,7 @@ def impossible_events(clock: datetime, end: datetime) -> list[Predicate]:
 
     def undated(rows: ir.Table) -> ir.BooleanValue:
         when = rows.occurred_at
-        return when.isnull() | (when < at(when, datetime.fromisoformat(contract.EARLIEST_INSTANT)))
+        return when.isnull() | (when < at(when, contract.EARLIEST_INSTANT))
 
     return [after_clock, undated]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import ibis
 import ibis.expr.types as ir
@@ -19,8 +19,6 @@ from health_pipeline.sources.logical import Predicate
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.common import impossible_events
 from health_pipeline.systems.context import RunContext
-
-EARLIEST = datetime.fromisoformat(contract.EARLIEST_INSTANT).replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class _Wanted:
         windows = calendar.end(events.before_windows)
         has_features = events.reader.has_column(contract.EVENTS, "feature_key")
         found = events.reader.find(contract.EVENTS)
-        uncounted = EARLIEST if base_day is None else calendar.end(base_day)
+        uncounted = contract.EARLIEST_INSTANT if base_day is None else calendar.end(base_day)
         return cls(
             reader=events.reader,
             has_features=has_features,

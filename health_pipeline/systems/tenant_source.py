@@ -19,12 +19,12 @@ from health_pipeline.metrics.adoption import UseBase, uses_until
 from health_pipeline.metrics.assignments import daily_assignments
 from health_pipeline.metrics.usage import UsageInputs
 from health_pipeline.sources import contract
-from health_pipeline.sources.counted import Aside, CountedRows, counts_aside
+from health_pipeline.sources.counted import Aside, CountedRows, counts_aside, every_row
 from health_pipeline.sources.faults import UNKNOWN_TENANT
 from health_pipeline.sources.logical import Predicate
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.context import RunContext
-from health_pipeline.systems.tenant_events import EARLIEST, TenantEvents
+from health_pipeline.systems.tenant_events import TenantEvents
 from health_pipeline.warehouse.use_base import CountedBase, stored_base
 
 _MOMENT = timedelta(microseconds=1)
@@ -76,7 +76,7 @@ def _begun_assignments(of_run: TenantEvents) -> Callable[[], ir.Table | None]:
         return daily_assignments(rows, calendar, steps, also)
 
     is_aside = steps.is_few and counts_aside(of_run.reader, table)
-    aside = Aside(lambda _: ibis.literal(True), counted) if is_aside else None
+    aside = Aside(every_row, counted) if is_aside else None
     return CountedRows(of_run.reader, table, [], [], counted, is_little=steps.is_few, aside=aside).begun()
 
 
@@ -85,7 +85,10 @@ def _since_windows(of_run: TenantEvents, *columns: str) -> Predicate:
     windows = of_run.context.calendar.end(of_run.before_windows)
 
     def since(rows: ir.Table) -> ir.BooleanValue:
-        past = (rows[name].between(at(rows[name], EARLIEST), at(rows[name], windows - _MOMENT)) for name in columns)
+        past = (
+            rows[name].between(at(rows[name], contract.EARLIEST_INSTANT), at(rows[name], windows - _MOMENT))
+            for name in columns
+        )
         return ~ibis.and_(*past).fill_null(False)
 
     return since

@@ -18,7 +18,7 @@ from health_pipeline.metrics.assignments import daily_assignments
 from health_pipeline.metrics.steps import Steps
 from health_pipeline.sources import contract
 from health_pipeline.sources.connect import connect
-from health_pipeline.sources.counted import Aside, CountedRows, counts_aside
+from health_pipeline.sources.counted import Aside, CountedRows, counts_aside, every_row
 from health_pipeline.sources.mapping import Mapping
 from health_pipeline.sources.postgres import PostgresConnector
 from health_pipeline.sources.postgres_aside import PostgresAside
@@ -49,7 +49,7 @@ def counted(rows: ir.Table, also: Sequence[str]) -> ir.Table:
 def begun(reader: SourceReader, is_aside: bool) -> Callable[[], ir.Table | None]:
     table = contract.CAMPAIGN_ASSIGNMENTS
     reader.read(contract.TENANTS)
-    aside = Aside(lambda _: ibis.literal(True), counted) if is_aside else None
+    aside = Aside(every_row, counted) if is_aside else None
     return CountedRows(reader, table, [], [], counted, is_little=True, aside=aside).begun()
 
 

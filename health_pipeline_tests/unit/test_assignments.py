@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 import ibis
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from health_pipeline.days import Calendar, DayRange
@@ -54,6 +54,7 @@ def one_by_one(assignments: list[Assignment], days: DayRange) -> dict[tuple[str,
 
 
 @pytest.mark.parametrize("length", [1, 3, 30])
+@settings(deadline=None)
 @given(
     assignments=st.lists(
         st.tuples(

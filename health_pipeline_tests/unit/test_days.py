@@ -103,11 +103,14 @@ def test_day_index_at_every_edge(zone: str, year: int, lookback: int) -> None:
     expected = [bisect_right(ends, instant) - 1 - lookback for instant in inside]
     assert day_indexes([*inside, None], zone, days, lookback) == [*expected, None]
 
-    earliest, latest = (
-        datetime.fromisoformat(bound).replace(tzinfo=UTC) for bound in (EARLIEST_INSTANT, LATEST_INSTANT)
-    )
-    before = [ends[0] - MICROSECOND, ends[0] - timedelta(hours=30), ends[0] - timedelta(days=999), earliest]
-    after = [ends[-1], ends[-1] + MICROSECOND, ends[-1] + timedelta(hours=30), ends[-1] + timedelta(days=999), latest]
+    before = [ends[0] - MICROSECOND, ends[0] - timedelta(hours=30), ends[0] - timedelta(days=999), EARLIEST_INSTANT]
+    after = [
+        ends[-1],
+        ends[-1] + MICROSECOND,
+        ends[-1] + timedelta(hours=30),
+        ends[-1] + timedelta(days=999),
+        LATEST_INSTANT,
+    ]
     assert all(index < -lookback for index in day_indexes(before, zone, days, lookback))
     assert all(index >= len(days) for index in day_indexes(after, zone, days, lookback))
 

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import ibis
 import ibis.expr.types as ir
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from health_pipeline.days import DAY, Calendar, DayRange
@@ -68,6 +68,7 @@ Group = tuple[str, str | None, str | None, str | None, date]
 """tenant_id, user_id, event_type, feature_key, day."""
 
 
+@settings(deadline=None)
 @given(
     length=st.integers(1, 4),
     events=st.lists(
