@@ -10,9 +10,16 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange, index_in
-from health_pipeline.metrics.intervals import Moments, counts_by_day, intervals
+from health_pipeline.metrics.intervals import (
+    Moments,
+    counts_by_day,
+    counts_by_stretch,
+    earlier,
+    intervals,
+    on_each_day,
+)
 from health_pipeline.metrics.steps import WINDOW_DAYS
-from health_pipeline.metrics.tenants import tenant_days
+from health_pipeline.metrics.tenants import tenant_lives
 
 _KEYS = ["tenant_id", "feature_key"]
 
@@ -36,7 +43,44 @@ class UseBase:
 _FIGURES = ("usage_count", "usage_count_30d", "entitlements")
 
 
-def feature_adoption(
+@dataclass(frozen=True)
+class FeatureUse:
+    """Feature adoption by stretches of days on which nothing changes, a few for each tenant and feature, however many days.
+
+    stretches: tenant_id, feature_key, day and until (indexes into `days`; while the tenant is active), and what was used so far.
+    """
+
+    days: DayRange
+    stretches: ir.Table
+    category_of: Mapping[str, str]
+    is_all_enabled: bool
+
+    def rows(self, days: DayRange) -> ir.Table:
+        """Rows of feature_adoption for some of the days; grain: metric_date, tenant active at end(D), tracked feature."""
+        rows = on_each_day(self.stretches, self.days, days).inner_join(_features(self.category_of), "feature_key")
+        return rows.select(
+            "metric_date",
+            "tenant_id",
+            "feature_key",
+            "category",
+            is_enabled=ibis.literal(True) if self.is_all_enabled else rows.entitlements > 0,
+            is_adopted=rows.usage_count >= 1,
+            first_used_at=rows.first_used_at,
+            last_used_at=rows.last_used_at,
+            usage_count=rows.usage_count,
+            usage_count_30d=rows.usage_count_30d,
+        )
+
+    def adopted_features(self) -> ir.Table:
+        """How many features a tenant has adopted; grain: metric_date and tenant_id, active or not."""
+        used = self.stretches.filter(self.stretches.usage_count >= 1)
+        first = used.group_by(_KEYS).agg(day=used.day.min())
+        piece = intervals(first, ["tenant_id"], "adopted_features", first.day, None)
+        tenants = self.stretches.select("tenant_id").distinct()
+        return counts_by_day([piece], tenants, ["adopted_features"], self.days).drop("day")
+
+
+def feature_use(
     tenants: ir.Table,
     events: ir.Table,
     entitlements: ir.Table | None,
@@ -44,8 +88,8 @@ def feature_adoption(
     calendar: Calendar,
     days: DayRange,
     base: UseBase | None = None,
-) -> ir.Table:
-    """Rows of feature_adoption for every day of the range; grain: metric_date, tenant active at end(D), tracked feature.
+) -> FeatureUse:
+    """What feature_adoption is made of, for every day of the range, every tenant and tracked feature.
 
     events: as daily_events counts them; every use of a tracked feature before end(days.last), but for those of the base.
     entitlements None: every feature is enabled.
@@ -62,22 +106,15 @@ def feature_adoption(
         enabled = calendar.day_index(entitlements.enabled_at, days)
         disabled = calendar.day_index(entitlements.disabled_at, days)
         pieces.append(intervals(entitlements, _KEYS, "entitlements", enabled, disabled))
-    pairs = tenants.select("tenant_id").cross_join(features.select("feature_key"))
-    counted = counts_by_day(pieces, pairs, _FIGURES, days, Moments(daily, "first_used_at", "last_used_at"))
-    rows = tenant_days(tenants, calendar, days).inner_join(counted, ["metric_date", "tenant_id"])
-    rows = rows.inner_join(features, "feature_key")
-    return rows.select(
-        "metric_date",
-        "tenant_id",
-        "feature_key",
-        "category",
-        is_enabled=ibis.literal(True) if entitlements is None else rows.entitlements > 0,
-        is_adopted=rows.usage_count >= 1,
-        first_used_at=rows.first_used_at,
-        last_used_at=rows.last_used_at,
-        usage_count=rows.usage_count,
-        usage_count_30d=rows.usage_count_30d,
-    )
+    lives = tenant_lives(tenants, calendar, days)
+    pairs = lives.select("tenant_id").cross_join(features.select("feature_key"))
+    counted = counts_by_stretch(pieces, pairs, _FIGURES, days, Moments(daily, "first_used_at", "last_used_at"))
+    of_life = counted.inner_join(lives, "tenant_id")
+    stretches = of_life.mutate(
+        day=ibis.greatest(of_life.day, of_life.created_day), until=earlier(of_life.until, of_life.deactivated_day)
+    ).drop("created_day", "deactivated_day")
+    stretches = stretches.filter(stretches.day < stretches.until)
+    return FeatureUse(days, stretches, category_of, is_all_enabled=entitlements is None)
 
 
 def uses_until(events: ir.Table, category_of: Mapping[str, str], as_of: date) -> ir.Table:

@@ -10,8 +10,8 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange
-from health_pipeline.metrics.clients import CLIENT, ClientActivity, earlier
-from health_pipeline.metrics.intervals import day_table
+from health_pipeline.metrics.clients import CLIENT, ClientActivity
+from health_pipeline.metrics.intervals import day_table, earlier
 from health_pipeline.policy.model import Alerts
 
 _ALERT = [*CLIENT, "alert_type", "subject_id", "severity", "opened_on"]

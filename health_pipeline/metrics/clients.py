@@ -13,6 +13,7 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange
+from health_pipeline.metrics.intervals import earlier
 
 CLIENT = ["tenant_id", "client_id"]
 
@@ -99,11 +100,6 @@ def task_states(tasks: ir.Table, calendar: Calendar, days: DayRange, lookback: i
             (tasks.started_at.notnull(), _later(created, started)), (tasks.status == "IN_PROGRESS", created)
         ),
     )
-
-
-def earlier(day: ir.IntegerValue, other: ir.IntegerValue) -> ir.IntegerValue:
-    """The earlier of two days; null is never."""
-    return ibis.least(day.fill_null(other), other.fill_null(day))
 
 
 def _later(day: ir.IntegerValue, other: ir.IntegerValue) -> ir.IntegerValue:

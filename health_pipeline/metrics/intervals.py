@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from health_pipeline.days import DayRange
+from health_pipeline.days import DAY, DayRange
 
 
 def intervals(
@@ -39,10 +39,11 @@ def earlier(day: ir.IntegerValue, other: ir.IntegerValue) -> ir.IntegerValue:
     return ibis.least(day.fill_null(other), other.fill_null(day))
 
 
-def day_table(days: DayRange) -> ir.Table:
-    """The days of the range: day (its index), metric_date."""
+def day_table(days: DayRange, first: int = 0) -> ir.Table:
+    """The days of the range: day (its index, that of the first being `first`), metric_date."""
     return ibis.memtable(
-        {"day": range(len(days)), "metric_date": list(days)}, schema={"day": "int64", "metric_date": "date"}
+        {"day": range(first, first + len(days)), "metric_date": list(days)},
+        schema={"day": "int64", "metric_date": "date"},
     )
 
 
@@ -58,17 +59,24 @@ class Moments:
     last: str
 
 
-def counts_by_day(
+def counts_by_day(pieces: Sequence[ir.Table], entities: ir.Table, figures: Sequence[str], days: DayRange) -> ir.Table:
+    """The sum of the weights of the intervals that cover a day; grain: one row per entity and day of the range.
+
+    entities: distinct keys, one row each. Columns: the keys, day, metric_date and each figure (0 where nothing counts).
+    """
+    return on_each_day(counts_by_stretch(pieces, entities, figures, days), days, days)
+
+
+def counts_by_stretch(
     pieces: Sequence[ir.Table],
     entities: ir.Table,
     figures: Sequence[str],
     days: DayRange,
     moments: Moments | None = None,
 ) -> ir.Table:
-    """The sum of the weights of the intervals that cover a day; grain: one row per entity and day of the range.
+    """The same by stretches of days on which nothing changes; grain: entity and first day of a stretch.
 
-    entities: distinct keys, one row each. Columns: the keys, day, metric_date and each figure (0 where nothing counts); with
-    moments also the first and the last up to the day.
+    Columns: the keys, day, until (exclusive), and each figure; with moments also the first and the last up to the day.
     """
     keys = entities.columns
     steps = _steps(ibis.union(*pieces, distinct=False) if len(pieces) > 1 else pieces[0], len(days))
@@ -95,9 +103,19 @@ def counts_by_day(
         sums[moments.last] = by_day[moments.last].max().over(running)
     # One step with the sums, as the engine sorts once for each.
     next_day = by_day.day.lead().over(ibis.window(group_by=keys, order_by="day"))
-    so_far = by_day.mutate(**sums, until=next_day.fill_null(len(days)))
-    filled = so_far.mutate(day=ibis.range(so_far.day, so_far.until).unnest()).drop("until")
-    return filled.inner_join(day_table(days), "day").relocate("metric_date", after="day")
+    return by_day.mutate(**sums, until=next_day.fill_null(len(days)))
+
+
+def on_each_day(stretches: ir.Table, days: DayRange, within: DayRange) -> ir.Table:
+    """Stretches, whose days are indexes into `days`, day by day; grain: as before and day, for those of `within`.
+
+    Columns: as before without until, and metric_date.
+    """
+    first = (within.first - days.first) // DAY
+    touching = stretches.filter((stretches.day < first + len(within)) & (stretches.until > first))
+    start, end = ibis.greatest(touching.day, first), ibis.least(touching.until, first + len(within))
+    filled = touching.mutate(day=ibis.range(start, end).unnest()).drop("until")
+    return filled.inner_join(day_table(within, first), "day").relocate("metric_date", after="day")
 
 
 def _steps(pieces: ir.Table, size: int) -> ir.Table:

@@ -5,6 +5,7 @@ Rule: tenant-health.md: a figure of a day counts facts of this day, of all up to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -51,9 +52,15 @@ class Steps:
         if not self.is_few:
             day = ibis.greatest(calendar.day(instant, DayRange(first, last)), ibis.date(first))
             return ibis.cases((instant.notnull(), day), else_=ibis.null("date"))
-        branches = ((instant < at(instant, calendar.end(day)), ibis.date(day)) for day in self.days)
-        never = (instant.isnull(), ibis.null("date"))
-        return ibis.cases(*branches, never, else_=ibis.date(last + DAY))
+        return self.chosen(instant, calendar, [ibis.date(day) for day in self.days], ibis.date(last + DAY))
+
+    def chosen(
+        self, instant: ir.TimestampValue, calendar: Calendar, values: Sequence[ir.Value], later: ir.Value
+    ) -> ir.Value:
+        """Of each step's value that of a timestamp's step, `later` of one after the last, and null of null; with few steps."""
+        ends = (instant < at(instant, calendar.end(day)) for day in self.days)
+        never = (instant.isnull(), ibis.null(later.type()))
+        return ibis.cases(*zip(ends, values, strict=True), never, else_=later)
 
 
 def before_windows(days: DayRange, lag_days: int) -> date:

@@ -9,9 +9,9 @@ import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange, index_in
 from health_pipeline.metrics.assignments import assignment_intervals
-from health_pipeline.metrics.events import LOGIN
-from health_pipeline.metrics.intervals import counts_by_day, earlier, intervals
-from health_pipeline.metrics.steps import WINDOW_DAYS
+from health_pipeline.metrics.intervals import counts_by_day, intervals
+from health_pipeline.metrics.login_days import ACTIVE_USERS, active_users
+from health_pipeline.metrics.steps import WINDOW_DAYS, Steps
 from health_pipeline.metrics.tenants import tenant_days
 from health_pipeline.tables.tenant_health import USAGE_METRICS
 
@@ -25,10 +25,11 @@ FIGURES = tuple(name for name in USAGE_METRICS.column_names if name not in USAGE
 
 @dataclass(frozen=True)
 class UsageInputs:
-    """Good rows of the source, events as daily_events counts them and campaign_assignments as daily_assignments does; None where
-    an optional table is not mapped.
+    """Good rows of the source, events as daily_events counts them by the steps and campaign_assignments as daily_assignments
+    does; None where an optional table is not mapped.
     """
 
+    steps: Steps
     tenants: ir.Table
     users: ir.Table
     events: ir.Table
@@ -44,7 +45,7 @@ def usage_metrics(inputs: UsageInputs, calendar: Calendar, days: DayRange) -> ir
     events must hold all logins of the range and the 30 days before its end, and the events of the range's days.
     """
     pieces = [
-        *_user_intervals(inputs.users, inputs.events, calendar, days),
+        *_user_intervals(inputs.users, inputs.events, inputs.steps, calendar, days),
         _event_intervals(inputs.events, days),
     ]
     if inputs.cases is not None:
@@ -77,7 +78,9 @@ def _unmapped_figures(inputs: UsageInputs) -> set[str]:
     return {name for name in FIGURES if name.split("_")[0] in sources and sources[name.split("_")[0]] is None}
 
 
-def _user_intervals(users: ir.Table, events: ir.Table, calendar: Calendar, days: DayRange) -> list[ir.Table]:
+def _user_intervals(
+    users: ir.Table, events: ir.Table, steps: Steps, calendar: Calendar, days: DayRange
+) -> list[ir.Table]:
     keys = ["tenant_id"]
     seats = users.select(
         "tenant_id",
@@ -85,26 +88,11 @@ def _user_intervals(users: ir.Table, events: ir.Table, calendar: Calendar, days:
         created_day=calendar.day_index(users.created_at, days),
         deactivated_day=calendar.day_index(users.deactivated_at, days),
     )
-    logins = events.filter(events.event_type == LOGIN)
-    login_days = logins.select("tenant_id", "user_id", day=index_in(logins.day, days)).distinct()
-    login_days = login_days.filter((login_days.day > -WINDOW_DAYS) & (login_days.day < len(days)))
-    of_user = ibis.window(group_by=["tenant_id", "user_id"], order_by="day")
-    login_days = login_days.mutate(next_day=login_days.day.lead().over(of_user))
-    used = login_days.inner_join(seats, ["tenant_id", "user_id"])
-    # A login counts on the days of its window on which its user is active, up to that user's next login.
-    window_end = ibis.least(used.day + WINDOW_DAYS, used.next_day.fill_null(used.day + WINDOW_DAYS))
-    ends = ibis.array([_ending("active_users", window_end), _ending("daily_active_users", used.day + 1)])
-    # In one step for both figures, as the engine would sort all logins for each.
-    both = used.mutate(first=ibis.greatest(used.day, used.created_day), ending=ends.unnest())
-    end = earlier(both.ending["day"], both.deactivated_day)
+    active = active_users(events, seats, steps, days)
     return [
         intervals(seats, keys, "total_users", seats.created_day, seats.deactivated_day),
-        intervals(both, keys, both.ending["figure"], both["first"], end),
+        *(intervals(active, keys, name, active.day, active.day + 1, active[name]) for name in ACTIVE_USERS),
     ]
-
-
-def _ending(figure: str, day: ir.IntegerValue) -> ir.StructValue:
-    return ibis.struct({"figure": ibis.literal(figure), "day": day.cast("int64")})
 
 
 def _event_intervals(events: ir.Table, days: DayRange) -> ir.Table:

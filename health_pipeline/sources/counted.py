@@ -53,8 +53,8 @@ def counts_aside(reader: SourceReader, table: SourceTable) -> bool:
 class CountedRows:
     """What `SourceReader.read` gives, as counts.
 
-    columns, parts: as in `SourceReader.read`; with an aside and no parts all is counted aside. is_little: whether the counts are
-    a small part of the rows.
+    columns, parts: as in `SourceReader.read`; with asides and no parts all is counted aside. is_little: whether the counts are
+    a small part of the rows. asides: the first is counted while all else is.
     Where the source doesn't guarantee that keys are unique, rows have to be compared, and are read in full first.
     """
 
@@ -64,7 +64,7 @@ class CountedRows:
     parts: Sequence[Predicate]
     counting: Counting
     is_little: bool = False
-    aside: Aside | None = None
+    asides: Sequence[Aside] = ()
 
     def begun(self) -> Callable[[], ir.Table | None]:
         """Begin to count what is counted aside; what it gives reads the rest, and waits for it. None: a table not mapped."""
@@ -82,10 +82,10 @@ class CountedRows:
         return self.reader.connector.settled(self.counting(good, []), good)
 
     def _begun_aside(self, found: FoundTable) -> Callable[[], ir.Table] | None:
-        if self.aside is None:
-            return None
-        counted = self.aside.counting(self._dated(found.named(self.aside.where)), [_BAD_AT])
-        return self.reader.connector.load_aside(logical_instants(counted))
+        return self.reader.connector.load_aside(self._counted_there(found, self.asides[0])) if self.asides else None
+
+    def _counted_there(self, found: FoundTable, aside: Aside) -> ir.Table:
+        return logical_instants(aside.counting(self._dated(found.named(aside.where)), [_BAD_AT]))
 
     def _dated(self, rows: ir.Table) -> ir.Table:
         when = rows[self.table.creation]
@@ -95,13 +95,13 @@ class CountedRows:
 
     @property
     def _read_parts(self) -> Sequence[Predicate]:
-        return self.parts or ([every_row] if self.aside is None else [])
+        return self.parts or ([] if self.asides else [every_row])
 
     def groups(self, found: FoundTable, coming: Callable[[], ir.Table] | None) -> ir.Table:
         """The counts of good rows, once the bad ones are recorded."""
         good_tenants = self.reader.read(TENANTS)
         assert good_tenants is not None
-        pieces = []
+        pieces = [self.reader.connector.load(self._counted_there(found, aside)) for aside in self.asides[1:]]
         if self._read_parts:
             names = found.names_with(self.columns)
             rows = union([found.rows(names, part) for part in self._read_parts])
@@ -133,7 +133,7 @@ class CountedRows:
             conditions.append(self.reader.of_no_good_tenant)
         elif ids:
             conditions.append(lambda rows: rows.tenant_id.isin(ids))
-        parts = [*self._read_parts, *([] if self.aside is None else [self.aside.where])]
+        parts = [*self._read_parts, *(aside.where for aside in self.asides)]
 
         def maybe_bad(part: Predicate) -> Predicate:
             return lambda rows: part(rows) & ibis.or_(*(condition(rows) for condition in conditions))

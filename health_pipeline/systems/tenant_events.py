@@ -1,4 +1,4 @@
-"""Which events tenant health reads, and how it counts them: those it needs, in one look, and uses of features of the past aside."""
+"""Which events tenant health reads, and how it counts them: those it needs, in one look, and what lies before the days aside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import DayRange, at
-from health_pipeline.metrics.events import LOGIN, daily_events, settled_uses
+from health_pipeline.metrics.events import daily_events, settled_logins, settled_uses
+from health_pipeline.metrics.login_days import LOGIN
 from health_pipeline.metrics.steps import Steps, before_windows
 from health_pipeline.metrics.usage import EVENT_FIGURES
 from health_pipeline.sources import contract
@@ -56,20 +57,32 @@ class TenantEvents:
         """Begin to read: of the days the events that figures count, those of an unknown type and all that may repeat; of these
         and the windows before them the logins, the uses of features and what can only be bad; before that every use after the
         base's day (None: every use). And what has no instant, or an impossible one."""
-        steps, calendar = self.steps, self.context.calendar
         wanted = _Wanted.of(self, base_day)
-        parts: list[Predicate] = list(impossible_events(self.context.clock, wanted.end))
-        aside = None
-        if wanted.has_features and wanted.first < wanted.settled_until and counts_aside(self.reader, contract.EVENTS):
-            known = steps if steps.is_few else steps.before_windows
-            aside = Aside(wanted.settled, lambda rows, also: settled_uses(rows, calendar, known, also))
-            parts.insert(0, wanted.unsettled)
-        else:
-            parts.insert(0, lambda rows: wanted.settled(rows) | wanted.unsettled(rows))
-        columns = ["feature_key"]
+        parts: list[Predicate] = [wanted.unsettled]
+        asides = self._asides(wanted)
+        if not (wanted.has_features and counts_aside(self.reader, contract.EVENTS)):
+            # Then they are looked at once.
+            parts, asides = [_any_of([*parts, *(aside.where for aside in asides)])], []
+        parts += impossible_events(self.context.clock, wanted.end)
         return CountedRows(
-            self.reader, contract.EVENTS, columns, parts, self.counted, is_little=steps.is_few, aside=aside
+            self.reader,
+            contract.EVENTS,
+            ["feature_key"],
+            parts,
+            self.counted,
+            is_little=self.steps.is_few,
+            asides=asides,
         ).begun()
+
+    def _asides(self, wanted: _Wanted) -> list[Aside]:
+        """What counts before the days."""
+        calendar, steps = self.context.calendar, self.steps
+        uses = Aside(wanted.settled_uses, lambda rows, also: settled_uses(rows, calendar, steps, also))
+        logins = Aside(wanted.settled_logins, lambda rows, also: settled_logins(rows, calendar, steps, also))
+        return [
+            *([uses] if wanted.has_features and wanted.first < wanted.settled_until else []),
+            *([logins] if wanted.windows < wanted.settled_until else []),
+        ]
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,8 @@ class _Wanted:
     """Which events before `end` are read, as predicates that exclude each other; instants, UTC.
 
     may_repeat: whether there can be events of one event_id, which have to be compared. first: of the first use that is read.
-    windows: the start of all windows; start: of the days. settled_until: uses before it count by tenant and feature alone.
+    windows: the start of all windows; start: of the days. settled_until: before it an event counts as a use, by tenant and
+    feature, and as a login alone.
     """
 
     reader: SourceReader
@@ -92,7 +106,7 @@ class _Wanted:
     @classmethod
     def of(cls, events: TenantEvents, base_day: date | None) -> _Wanted:
         calendar, days, steps = events.context.calendar, events.days, events.steps
-        windows = calendar.end(events.before_windows)
+        windows, start = calendar.end(events.before_windows), calendar.start(days.first)
         has_features = events.reader.has_column(contract.EVENTS, "feature_key")
         found = events.reader.find(contract.EVENTS)
         uncounted = contract.EARLIEST_INSTANT if base_day is None else calendar.end(base_day)
@@ -101,27 +115,33 @@ class _Wanted:
             has_features=has_features,
             may_repeat=found is not None and found.may_repeat_keys,
             first=min(uncounted, windows) if has_features else windows,
-            settled_until=calendar.start(days.first) if steps.is_few else calendar.end(steps.days[0]),
+            settled_until=start if steps.is_few else calendar.end(steps.days[0]),
             windows=windows,
-            start=calendar.start(days.first),
+            start=start,
             end=calendar.end(days.last),
         )
 
-    def settled(self, rows: ir.Table) -> ir.BooleanValue:
-        when = rows.occurred_at
-        return (when >= at(when, self.first)) & (when < at(when, self.settled_until)) & self._is_use(rows)
+    def settled_uses(self, rows: ir.Table) -> ir.BooleanValue:
+        return _between(rows, self.first, self.settled_until) & self._has_feature(rows)
+
+    def settled_logins(self, rows: ir.Table) -> ir.BooleanValue:
+        """And what can only be bad."""
+        is_wanted = (rows.event_type == LOGIN) | self._can_only_be_bad(rows)
+        return _between(rows, self.windows, self.settled_until) & ~self._has_feature(rows).fill_null(False) & is_wanted
 
     def unsettled(self, rows: ir.Table) -> ir.BooleanValue:
+        when = rows.occurred_at
         # What is often true comes first, and what costs most last: a source looks no further than it has to.
-        when, kind = rows.occurred_at, rows.event_type
-        lacking = ibis.or_(*(value.isnull() | (value == "") for value in (rows.tenant_id, rows.user_id, kind)))
-        useless = ~self._is_use(rows).fill_null(False)
-        kept = (kind == LOGIN) | ((when >= at(when, self.start)) & self._counts_on_its_day(rows))
-        kept |= useless & (lacking | self.reader.of_no_good_tenant(rows))
-        if self.first < self.windows:
-            kept = ((when >= at(when, self.windows)) | self._has_feature(rows)) & kept
-        kept = ((when >= at(when, self.settled_until)) & self._is_use(rows)) | kept
-        return (when >= at(when, self.first)) & (when < at(when, self.end)) & kept
+        kept = (rows.event_type == LOGIN) | ((when >= at(when, self.start)) & self._counts_on_its_day(rows))
+        kept |= self._can_only_be_bad(rows)
+        if self.settled_until < self.windows:
+            kept = (when >= at(when, self.windows)) & kept
+        return _between(rows, self.settled_until, self.end) & (self._has_feature(rows) | kept)
+
+    def _can_only_be_bad(self, rows: ir.Table) -> ir.BooleanValue:
+        """Whether an event that counts for nothing is bad."""
+        texts = (value != "" for value in (rows.user_id, rows.event_type, rows.tenant_id))
+        return ~ibis.and_(*texts, ~self.reader.of_no_good_tenant(rows)).fill_null(False)
 
     def _counts_on_its_day(self, rows: ir.Table) -> ir.BooleanValue:
         """Whether it counts for itself, as a type to be reported, as one that may repeat, or is of the future."""
@@ -132,9 +152,14 @@ class _Wanted:
         clock = self.reader.clock
         return is_counted | (rows.occurred_at > at(rows.occurred_at, clock)) if clock < self.end else is_counted
 
-    def _is_use(self, rows: ir.Table) -> ir.BooleanValue:
-        """Whether it counts as a use of a feature and as nothing else; may be null."""
-        return self._has_feature(rows) & (rows.event_type != LOGIN)
-
     def _has_feature(self, rows: ir.Table) -> ir.BooleanValue:
         return rows.feature_key != "" if self.has_features else ibis.literal(False)
+
+
+def _any_of(parts: Sequence[Predicate]) -> Predicate:
+    return lambda rows: ibis.or_(*(part(rows) for part in parts))
+
+
+def _between(rows: ir.Table, first: datetime, until: datetime) -> ir.BooleanValue:
+    when = rows.occurred_at
+    return (when >= at(when, first)) & (when < at(when, until))

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from health_pipeline.days import DayRange, merged
 from health_pipeline.errors import InvalidResult
-from health_pipeline.metrics.adoption import feature_adoption
+from health_pipeline.metrics.adoption import FeatureUse, feature_use
 from health_pipeline.metrics.tenants import tenant_days
 from health_pipeline.metrics.usage import UsageInputs, usage_metrics
 from health_pipeline.scoring.peer_benchmarks import peer_tables
@@ -98,15 +98,15 @@ def run_tenant_health(
 class _Adopted:
     """Everything that scores are made of. inputs: without the tenants left out, with the reason in left_out.
 
-    adoption: rows of feature_adoption, as tables of the engine, of the ranges that together are the days and those that their
-    trends compare with. The last of these holds the days.
+    use: of features, in tables of the engine, of the ranges that together are the days and those that their trends compare
+    with. The last of these holds the days.
     """
 
     days: DayRange
     source: TenantSource
     inputs: UsageInputs
     left_out: Mapping[str, str]
-    adoption: list[tuple[DayRange, ir.Table]]
+    use: list[FeatureUse]
 
 
 def _adopted(reader: SourceReader, context: RunContext, days: DayRange, left_out: Mapping[str, str]) -> _Adopted:
@@ -117,8 +117,8 @@ def _adopted(reader: SourceReader, context: RunContext, days: DayRange, left_out
     if left_out:
         inputs = replace(inputs, tenants=inputs.tenants.filter(~inputs.tenants.tenant_id.isin(sorted(left_out))))
 
-    def adoption(piece: DayRange) -> ir.Table:
-        return feature_adoption(
+    def use(piece: DayRange) -> FeatureUse:
+        found = feature_use(
             inputs.tenants,
             inputs.events,
             source.entitlements,
@@ -127,10 +127,10 @@ def _adopted(reader: SourceReader, context: RunContext, days: DayRange, left_out
             piece,
             source.base,
         )
+        return replace(found, stretches=reader.connector.kept(found.stretches))
 
     pieces = merged(days.shifted(-policy.trend.lag_days), days)
-    tables_of_engine = [(piece, reader.connector.kept(adoption(piece))) for piece in pieces]
-    return _Adopted(days, source, inputs, dict(left_out), tables_of_engine)
+    return _Adopted(days, source, inputs, dict(left_out), [use(piece) for piece in pieces])
 
 
 def _scored_and_written(
@@ -138,18 +138,18 @@ def _scored_and_written(
 ) -> TenantHealth:
     """Compute the rest while feature_adoption is written, and write it too: all in one transaction."""
     days, has_adoption = adopted.days, tables.FEATURE_ADOPTION in chosen
-    adoption_of_engine = adopted.adoption[-1][1]
+    use = adopted.use[-1]
     counts: dict[str, dict[date, int]] = {table.name: {} for table in chosen}
     written = [*chosen, UNSCORED_TENANTS, FEATURE_USE_BASE]
 
-    def write_adoption(writer: Writer, rows: ir.Table, stop: threading.Event | None = None) -> None:
+    def write_adoption(writer: Writer, stretches: ir.Table, stop: threading.Event | None = None) -> None:
         table = tables.FEATURE_ADOPTION
-        frames = _of_adoption(rows, days, stop)
+        frames = _of_adoption(replace(use, stretches=stretches), days, stop)
         writer.replace(table, days, _validated_rows(table, frames, tenant_id, counts[table.name]), tenant_id)
 
     with (
         writing(context.warehouse_url, written, days, context.run_id, context.clock) as writer,
-        reader.connector.lent(adoption_of_engine) as lent,
+        reader.connector.lent(use.stretches) as lent,
     ):
         if has_adoption and lent is not None:
             with meanwhile(lambda stop: write_adoption(writer, lent, stop)):
@@ -157,7 +157,7 @@ def _scored_and_written(
         else:
             result = _scored(reader, context, adopted, counts)
             if has_adoption:
-                write_adoption(writer, adoption_of_engine)
+                write_adoption(writer, use.stretches)
         _write(result, writer, [table for table in chosen if table is not tables.FEATURE_ADOPTION], tenant_id)
         record_facts(writer, tables.GROUP, days, result.facts, tenant_id)
     return result
@@ -188,15 +188,14 @@ def _validated_rows(
         yield as_arrow(table, of_tenant)
 
 
-def _of_adoption(adoption: ir.Table, days: DayRange, stop: threading.Event | None) -> Iterator[pd.DataFrame]:
+def _of_adoption(use: FeatureUse, days: DayRange, stop: threading.Event | None) -> Iterator[pd.DataFrame]:
     table = tables.FEATURE_ADOPTION
-    per_day = max(1, int(adoption.count().execute()) // len(days))
+    per_day = max(1, int(use.rows(DayRange(days.last, days.last)).count().execute()))
     for piece in days.chunks(max(1, ROWS_PER_BATCH // per_day)):
         if stop is not None and stop.is_set():
             raise InterruptedError("the run ends for another reason")
-        rows = adoption.filter(adoption.metric_date.between(piece.first, piece.last))
         # In the order of its key a table's index grows at one end, which takes the warehouse a third less time.
-        yield as_frame(table, rows.order_by(list(table.key)).to_pyarrow())
+        yield as_frame(table, use.rows(piece).order_by(list(table.key)).to_pyarrow())
 
 
 def _scored(
@@ -205,7 +204,7 @@ def _scored(
     """The other tables of the range. counts: what the result says about rows per day, once they are written."""
     policy, days, inputs = context.policy.tenant_health, adopted.days, adopted.inputs
     tenants = inputs.tenants.to_pandas()
-    figures = [_figures(usage_metrics(inputs, context.calendar, piece), rows) for piece, rows in adopted.adoption]
+    figures = [_figures(usage_metrics(inputs, context.calendar, use.days), use) for use in adopted.use]
     all_figures = pd.concat(figures).merge(tenants[["tenant_id", "alert_level"]], on="tenant_id", how="left")
     usage = _of_days(all_figures, days)
     scores = tenant_health_scores(all_figures, days, policy)
@@ -228,14 +227,12 @@ def _scored(
     )
 
 
-def _figures(usage: ir.Table, adoption: ir.Table) -> pd.DataFrame:
+def _figures(usage: ir.Table, use: FeatureUse) -> pd.DataFrame:
     """usage_metrics with adopted_features, in the types of their declarations."""
-    frame = as_frame(tables.USAGE_METRICS, usage.order_by(KEYS).to_pyarrow())
-    adopted = adoption.group_by(KEYS).agg(adopted_features=adoption.is_adopted.sum()).to_pandas()
-    adopted["metric_date"] = pd.to_datetime(adopted["metric_date"]).astype("datetime64[us]")
-    merged_frame = frame.merge(adopted, on=KEYS, how="left")
-    merged_frame["adopted_features"] = merged_frame["adopted_features"].fillna(0).astype("Int64")
-    return merged_frame
+    found = usage.left_join(use.adopted_features(), KEYS).order_by(KEYS)
+    rows = found.select(*usage.columns, adopted_features=found.adopted_features.fill_null(0)).to_pyarrow()
+    frame = as_frame(tables.USAGE_METRICS, rows)
+    return frame.assign(adopted_features=rows["adopted_features"].to_pandas().astype("Int64"))
 
 
 def _unscored(

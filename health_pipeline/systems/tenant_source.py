@@ -29,7 +29,15 @@ from health_pipeline.warehouse.use_base import CountedBase, stored_base
 
 _MOMENT = timedelta(microseconds=1)
 _CODE = (
-    *("days", "metrics/adoption", "metrics/events", "metrics/steps", "sources/contract", "sources/counted"),
+    *(
+        "days",
+        "metrics/adoption",
+        "metrics/events",
+        "metrics/login_days",
+        "metrics/steps",
+        "sources/contract",
+        "sources/counted",
+    ),
     *("sources/faults", "sources/found", "sources/logical", "sources/reader", "systems/tenant_events"),
 )
 
@@ -58,6 +66,7 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
     assert users is not None
     assert counted_events is not None
     inputs = UsageInputs(
+        steps=of_run.steps,
         tenants=tenants,
         users=users,
         events=counted_events,
@@ -76,8 +85,8 @@ def _begun_assignments(of_run: TenantEvents) -> Callable[[], ir.Table | None]:
         return daily_assignments(rows, calendar, steps, also)
 
     is_aside = steps.is_few and counts_aside(of_run.reader, table)
-    aside = Aside(every_row, counted) if is_aside else None
-    return CountedRows(of_run.reader, table, [], [], counted, is_little=steps.is_few, aside=aside).begun()
+    asides = [Aside(every_row, counted)] if is_aside else []
+    return CountedRows(of_run.reader, table, [], [], counted, is_little=steps.is_few, asides=asides).begun()
 
 
 def _since_windows(of_run: TenantEvents, *columns: str) -> Predicate:

@@ -49,8 +49,8 @@ def counted(rows: ir.Table, also: Sequence[str]) -> ir.Table:
 def begun(reader: SourceReader, is_aside: bool) -> Callable[[], ir.Table | None]:
     table = contract.CAMPAIGN_ASSIGNMENTS
     reader.read(contract.TENANTS)
-    aside = Aside(every_row, counted) if is_aside else None
-    return CountedRows(reader, table, [], [], counted, is_little=True, aside=aside).begun()
+    asides = [Aside(every_row, counted)] if is_aside else []
+    return CountedRows(reader, table, [], [], counted, is_little=True, asides=asides).begun()
 
 
 def found(groups: ir.Table | None) -> list[tuple[Any, ...]]:
