@@ -55,7 +55,7 @@ def writing_system(
 
     A run for one tenant records nothing: the rows of the others are as old as they were.
     """
-    with writing(context.warehouse_url, tables, days, context.run_id, context.clock) as writer:
+    with writing(context.warehouse_url, tables, context.run_id, context.clock) as writer:
         yield writer
         record_facts(writer, system, days, facts, tenant_id)
 

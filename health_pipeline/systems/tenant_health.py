@@ -148,7 +148,7 @@ def _scored_and_written(
         writer.replace(table, days, _validated_rows(table, frames, tenant_id, counts[table.name]), tenant_id)
 
     with (
-        writing(context.warehouse_url, written, days, context.run_id, context.clock) as writer,
+        writing(context.warehouse_url, written, context.run_id, context.clock) as writer,
         reader.connector.lent(use.stretches) as lent,
     ):
         if has_adoption and lent is not None:

@@ -15,7 +15,7 @@ from health_pipeline.sources.bad_rows import BadRow
 from health_pipeline.tables.records import POLICIES, QUARANTINED_ROWS
 from health_pipeline.tables.sql import metadata
 from health_pipeline.warehouse.connection import arrow_connection, sql_connection
-from health_pipeline.warehouse.writer import lock_tables
+from health_pipeline.warehouse.locks import lock_tables
 
 _UPSERT = """
 INSERT INTO health.quarantined_rows

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from health_pipeline.tables.catalogue import SCHEMA
 from health_pipeline.tables.tenant_health import FEATURE_ADOPTION
 from health_pipeline.warehouse.connection import sql_connection
-from health_pipeline.warehouse.writer import lock_statement
+from health_pipeline.warehouse.locks import lock_statement
 
 _MONTHS = sa.text(f"""
 SELECT child.relname, pg_get_expr(child.relpartbound, child.oid)

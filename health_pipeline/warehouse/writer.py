@@ -10,9 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from adbc_driver_postgresql import dbapi
 
 from health_pipeline.days import DayRange
@@ -23,7 +26,8 @@ from health_pipeline.tables.frames import arrow_schema
 from health_pipeline.tables.records import SOURCE_FRESHNESS
 from health_pipeline.tables.tenant_health import TENANT_HEALTH_SCORES
 from health_pipeline.warehouse.connection import arrow_connection
-from health_pipeline.warehouse.months import make_months
+from health_pipeline.warehouse.locks import lock_tables
+from health_pipeline.warehouse.months import Stretch, new_month, stretches
 
 _STAGED = "staged"
 # The driver turns a batch into bytes, and then hands them over. What a connection holds on its way the server takes meanwhile.
@@ -43,12 +47,29 @@ class Writer:
     def replace(self, table: Table, days: DayRange, rows: Iterable[pa.Table], tenant_id: str | None = None) -> None:
         """Let the table have these rows of the range, of one tenant or of all, and no others.
 
-        The table's key begins with its day. A row that stands there already, the same in every column, isn't touched. A score
-        that changes is recorded in score_restatements.
+        The table's key begins with its day, and the rows come in the order of their months. A row that stands there already, the
+        same in every column, isn't touched. A score that changes is recorded in score_restatements.
         """
+        places = stretches(self.connection, table, days)
+        parts = groupby(_parted(table, rows, places), itemgetter(0))
+        coming = next(parts, None)
+        for place in places:
+            if coming is None or coming[0] != place:
+                self._replace(table, place, (), tenant_id)
+            else:
+                self._replace(table, place, (part for _, part in coming[1]), tenant_id)
+                coming = next(parts, None)
+        if coming is not None:
+            raise ValueError(f"rows of {table.name} must come in the order of their months")
+
+    def _replace(self, table: Table, stretch: Stretch, rows: Iterable[pa.Table], tenant_id: str | None) -> None:
         stream = _Stream(arrow_schema(table), rows)
-        place = _Place(table, days, tenant_id)
+        place = _Place(table, stretch.days, tenant_id)
         with self.connection.cursor() as cursor:
+            if stretch.is_new_month:
+                with new_month(self.connection, table, stretch.days.first) as month:
+                    stream.into(cursor, month, db_schema_name=SCHEMA)
+                return
             cursor.execute(f"SELECT EXISTS (SELECT FROM {place.table} AS old WHERE {place.of_range})", place.bounds)
             if not cursor.fetchone()[0]:
                 stream.into(cursor, table.name, db_schema_name=SCHEMA)
@@ -81,6 +102,19 @@ class Writer:
             cursor.execute(f"DELETE FROM {SCHEMA}.{SOURCE_FRESHNESS.name} {where}", [self.run_id, system])
             table = pa.Table.from_pylist(rows, arrow_schema(SOURCE_FRESHNESS))
             cursor.adbc_ingest(SOURCE_FRESHNESS.name, table, mode="append", db_schema_name=SCHEMA)
+
+
+def _parted(table: Table, rows: Iterable[pa.Table], places: Sequence[Stretch]) -> Iterator[tuple[Stretch, pa.Table]]:
+    """The rows with the stretch to which they go. Raises ValueError for rows of other days."""
+    for some in rows:
+        day, left = pc.field(table.key[0]), some.num_rows
+        for place in places:
+            part = some if len(places) == 1 else some.filter((day >= place.days.first) & (day <= place.days.last))
+            left -= part.num_rows
+            if part.num_rows:
+                yield place, part
+        if left:
+            raise ValueError(f"{left} rows of {table.name} are of days that aren't written")
 
 
 class _Place:
@@ -148,25 +182,11 @@ class _Stream:
 
 
 @contextmanager
-def writing(url: str, tables: Sequence[Table], days: DayRange, run_id: str, clock: datetime) -> Iterator[Writer]:
-    """A writer of the days whose work is committed at the end. Runs that write the same table wait for each other."""
-    make_months(url, tables, days)
+def writing(url: str, tables: Sequence[Table], run_id: str, clock: datetime) -> Iterator[Writer]:
+    """A writer whose work is committed at the end. Runs that write the same table wait for each other."""
     with arrow_connection(url) as connection:
         with connection.cursor() as cursor:
             for setting in _KEEPALIVE:
                 cursor.execute(f"SET LOCAL {setting}")
         lock_tables(connection, [table.name for table in tables])
         yield Writer(connection, run_id, clock)
-
-
-def lock_tables(connection: dbapi.Connection, names: Sequence[str]) -> None:
-    """Advisory locks until the end of the transaction, always in one order so that runs can't block each other for good."""
-    with connection.cursor() as cursor:
-        for name in sorted(names):
-            cursor.execute(lock_statement(name))
-            cursor.fetchall()
-
-
-def lock_statement(name: str) -> str:
-    """The statement that takes a table's advisory lock until the end of the transaction."""
-    return f"SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}'), hashtext('{name}'))"

@@ -181,12 +181,12 @@ def whole(mark: int, tenants: int = 3) -> list[tuple[date, int, int]]:
 
 
 def write(url: str, mark: int, tenants: int = 3) -> None:
-    with writing(url, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
+    with writing(url, [USAGE_METRICS], "run", CLOCK) as writer:
         writer.replace(USAGE_METRICS, DAYS, [usage(mark, tenants)])
 
 
 def test_a_range_is_replaced_and_other_days_stay(warehouse: str) -> None:
-    with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
+    with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
         everything = DayRange(FIRST, NEXT_DAY)
         writer.replace(USAGE_METRICS, everything, [usage(1, 5, everything)])
     write(warehouse, 2)
@@ -205,7 +205,7 @@ def test_rows_that_are_the_same_are_not_written_anew(warehouse: str) -> None:
     changed = usage(1, 6).to_pandas()
     changed.loc[(changed["tenant_id"] == "t2") & (changed["metric_date"] == DAYS.last), "api_calls"] = 9
     changed = changed[changed["tenant_id"] != "t4"]
-    with writing(warehouse, [USAGE_METRICS], DAYS, "again", CLOCK) as writer:
+    with writing(warehouse, [USAGE_METRICS], "again", CLOCK) as writer:
         writer.replace(USAGE_METRICS, DAYS, [as_arrow(USAGE_METRICS, as_frame(USAGE_METRICS, changed))])
     after = places(warehouse)
     new = {(day, "t5") for day in DAYS}
@@ -235,7 +235,7 @@ def test_months_are_made_when_a_run_needs_them(warehouse: str) -> None:
 
 
 def write_days(url: str, days: DayRange) -> None:
-    with writing(url, [USAGE_METRICS], days, "run", CLOCK) as writer:
+    with writing(url, [USAGE_METRICS], "run", CLOCK) as writer:
         writer.replace(USAGE_METRICS, days, [usage(1, 1, days)])
 
 
@@ -260,11 +260,11 @@ def test_rows_of_before_the_months_stay(new_database: NewDatabase) -> None:
 
 
 def test_several_batches_and_none_are_written(warehouse: str) -> None:
-    with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
+    with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
         pieces = [usage(1, days=piece) for piece in DAYS.chunks(1)]
         writer.replace(USAGE_METRICS, DAYS, pieces)
     assert stored_marks(warehouse) == whole(1)
-    with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
+    with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
         writer.replace(USAGE_METRICS, DAYS, [])
     assert stored_marks(warehouse) == []
 
@@ -278,7 +278,7 @@ def test_an_error_in_the_middle_leaves_the_old_rows(warehouse: str) -> None:
 
     with (
         pytest.raises(Exception, match="computed wrong"),
-        writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer,
+        writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer,
     ):
         writer.replace(USAGE_METRICS, DAYS, breaking())
     assert stored_marks(warehouse) == whole(1)
@@ -288,7 +288,7 @@ def test_tables_of_one_run_are_committed_together(warehouse: str) -> None:
     write(warehouse, 1)
 
     def write_one_of_two() -> None:
-        with writing(warehouse, [TENANT_PROFILES, USAGE_METRICS], DAYS, "run", CLOCK) as writer:
+        with writing(warehouse, [TENANT_PROFILES, USAGE_METRICS], "run", CLOCK) as writer:
             writer.replace(USAGE_METRICS, DAYS, [usage(2)])
             raise RuntimeError("the second table failed")
 
@@ -308,7 +308,7 @@ def test_readers_see_the_old_rows_or_the_new_ones_and_a_second_writer_waits(ware
         yield usage(2, 3, DayRange(DAYS.last, DAYS.last))
 
     def write_slowly() -> None:
-        with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
+        with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
             writer.replace(USAGE_METRICS, DAYS, slow())
 
     with ThreadPoolExecutor(2) as pool:
@@ -350,7 +350,7 @@ def test_many_writers_at_once_leave_one_whole_range(warehouse: str) -> None:
 def test_writers_of_tables_in_different_orders_dont_block_each_other_for_good(warehouse: str) -> None:
     def both(tables: list[Any]) -> None:
         for _ in range(10):
-            with writing(warehouse, tables, DAYS, "run", CLOCK) as writer:
+            with writing(warehouse, tables, "run", CLOCK) as writer:
                 writer.replace(USAGE_METRICS, DAYS, [usage(1)])
 
     orders = [[TENANT_PROFILES, USAGE_METRICS], [USAGE_METRICS, TENANT_PROFILES]]
@@ -370,7 +370,7 @@ def test_a_killed_connection_leaves_the_old_rows(warehouse: str) -> None:
         yield usage(2)
 
     def write_until_killed() -> None:
-        with writing(warehouse, [USAGE_METRICS], DAYS, "run", CLOCK) as writer:
+        with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
             writer.replace(USAGE_METRICS, DAYS, killed())
 
     with pytest.raises(dbapi.Error, match=r"(?i)terminat|closed|connection"):
