@@ -15,8 +15,9 @@ from health_pipeline.metrics.intervals import (
     counts_by_day,
     counts_by_stretch,
     earlier,
-    intervals,
+    from_day_on,
     on_each_day,
+    within,
 )
 from health_pipeline.metrics.steps import WINDOW_DAYS
 from health_pipeline.metrics.tenants import tenant_lives
@@ -75,9 +76,9 @@ class FeatureUse:
         """How many features a tenant has adopted; grain: metric_date and tenant_id, active or not."""
         used = self.stretches.filter(self.stretches.usage_count >= 1)
         first = used.group_by(_KEYS).agg(day=used.day.min())
-        piece = intervals(first, ["tenant_id"], "adopted_features", first.day, None)
+        adopted = from_day_on(first, ["tenant_id"], first.day, adopted_features=1)
         tenants = self.stretches.select("tenant_id").distinct()
-        return counts_by_day([piece], tenants, ["adopted_features"], self.days).drop("day")
+        return counts_by_day(adopted, tenants, ["adopted_features"], self.days).drop("day")
 
 
 def feature_use(
@@ -98,17 +99,18 @@ def feature_use(
     daily = _daily_uses(events, features, days)
     if base is not None:
         daily = daily.union(base.as_daily_uses(days), distinct=False)
-    pieces = [
-        intervals(daily, _KEYS, "usage_count", daily.day, None, daily.uses),
-        intervals(daily, _KEYS, "usage_count_30d", daily.day, daily.day + WINDOW_DAYS, daily.uses),
+    moments = Moments("first_used_at", "last_used_at")
+    changes = [
+        *from_day_on(daily, _KEYS, daily.day, moments, usage_count=daily.uses, usage_count_30d=daily.uses),
+        *from_day_on(daily, _KEYS, daily.day + WINDOW_DAYS, usage_count_30d=-daily.uses),
     ]
     if entitlements is not None:
         enabled = calendar.day_index(entitlements.enabled_at, days)
         disabled = calendar.day_index(entitlements.disabled_at, days)
-        pieces.append(intervals(entitlements, _KEYS, "entitlements", enabled, disabled))
+        changes += within(entitlements, _KEYS, enabled, disabled, entitlements=1)
     lives = tenant_lives(tenants, calendar, days)
     pairs = lives.select("tenant_id").cross_join(features.select("feature_key"))
-    counted = counts_by_stretch(pieces, pairs, _FIGURES, days, Moments(daily, "first_used_at", "last_used_at"))
+    counted = counts_by_stretch(changes, pairs, _FIGURES, days)
     of_life = counted.inner_join(lives, "tenant_id")
     stretches = of_life.mutate(
         day=ibis.greatest(of_life.day, of_life.created_day), until=earlier(of_life.until, of_life.deactivated_day)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange, index_in
-from health_pipeline.metrics.intervals import intervals
+from health_pipeline.metrics.intervals import Change, from_day_on
 from health_pipeline.metrics.steps import Steps
 
 
@@ -26,13 +26,10 @@ def daily_assignments(assignments: ir.Table, calendar: Calendar, steps: Steps, a
     return dated.group_by(["tenant_id", "assigned_day", "completed_day", *also]).agg(row_count=dated.count())
 
 
-def assignment_intervals(assignments: ir.Table, days: DayRange) -> list[ir.Table]:
+def of_assignments(assignments: ir.Table, days: DayRange) -> list[Change]:
     """The figures of assignments as daily_assignments counts them."""
-    keys = ["tenant_id"]
-    made = assignments.mutate(day=index_in(assignments.assigned_day, days))
-    completed = assignments.filter(assignments.completed_day.notnull())
-    completed = completed.mutate(day=index_in(completed.completed_day, days))
+    keys, count = ["tenant_id"], assignments.row_count
     return [
-        intervals(made, keys, "assignments_total", made.day, None, made.row_count),
-        intervals(completed, keys, "assignments_completed", completed.day, None, completed.row_count),
+        *from_day_on(assignments, keys, index_in(assignments.assigned_day, days), assignments_total=count),
+        *from_day_on(assignments, keys, index_in(assignments.completed_day, days), assignments_completed=count),
     ]

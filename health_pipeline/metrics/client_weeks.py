@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from health_pipeline.days import DayRange
 from health_pipeline.metrics.clients import CLIENT, ClientActivity
-from health_pipeline.metrics.intervals import counts_by_day, intervals
+from health_pipeline.metrics.intervals import Change, counts_by_day, from_day_on, within
 from health_pipeline.policy.model import ClientSuccessPolicy
 
 LAUNCH_KIT = "launch_kit_viewed"
@@ -46,17 +46,17 @@ def client_weeks(activity: ClientActivity, policy: ClientSuccessPolicy, sundays:
     # Later days count at no Sunday; those of others than clients needn't be counted.
     events = activity.event_days.filter(activity.event_days.day < at.offset + _WEEK * (len(sundays) - 1))
     events = events.semi_join(activity.lives, CLIENT)
-    pieces = _event_pieces(events, policy, at)
+    changes = _of_events(events, policy, at)
     if activity.task_states is not None:
-        pieces += _task_pieces(activity.task_states, at)
+        changes += _of_tasks(activity.task_states, at)
     if activity.feedback_days is not None:
         answers, window = activity.feedback_days, policy.components.satisfaction_score.days
-        pieces.append(at.window(answers, "feedback_answers", window))
-        pieces.append(at.window(answers, "feedback_sum", window, "score"))
+        changes += at.window(answers, "feedback_answers", window)
+        changes += at.window(answers, "feedback_sum", window, "score")
     figures = (*_FIGURES, *_ONBOARDING, *_FEEDBACK)
     # The dates that counts_by_day gives to its indexes are days; only the indexes are of use here.
     index = DayRange(sundays[0], sundays[0] + timedelta(days=len(sundays) - 1))
-    counted = counts_by_day(pieces, activity.lives.select(CLIENT), figures, index)
+    counted = counts_by_day(changes, activity.lives.select(CLIENT), figures, index)
     counted = counted.drop("metric_date").rename(sunday="day")
     rows = _of_active_clients(_with_last_day(counted, events, at), activity.lives, at)
     unmapped = {
@@ -88,48 +88,48 @@ class _Sundays:
         """The first Sunday's own day."""
         return (self.dates[0] - self.first_day).days
 
-    def window(self, rows: ir.Table, figure: str, days: int, weight: str | None = None, lag: int = 0) -> ir.Table:
+    def window(self, rows: ir.Table, figure: str, days: int, weight: str | None = None, lag: int = 0) -> list[Change]:
         """The rows' `day` counts at the Sundays in whose window of so many days it lies, with the column `weight`, or 1;
         lag: days that end the window earlier."""
         # Most of a history lies in no window; it is left out before anything is made of it.
         inside = rows.filter(rows.day + (lag + days) >= self.offset)
         first, end = self.after(inside.day + lag), self.after(inside.day + (lag + days))
-        return intervals(inside, CLIENT, figure, first, end, inside[weight] if weight else 1)
+        return within(inside, CLIENT, first, end, **{figure: inside[weight] if weight else 1})
 
     def from_then_on(
         self, rows: ir.Table, figure: str, day: ir.IntegerValue, weight: ir.IntegerValue | int = 1
-    ) -> ir.Table:
+    ) -> list[Change]:
         """The rows count at all Sundays after the day."""
-        return intervals(rows, CLIENT, figure, self.after(day), None, weight)
+        return from_day_on(rows, CLIENT, self.after(day), **{figure: weight})
 
 
-def _event_pieces(events: ir.Table, policy: ClientSuccessPolicy, at: _Sundays) -> list[ir.Table]:
+def _of_events(events: ir.Table, policy: ClientSuccessPolicy, at: _Sundays) -> list[Change]:
     high_value = events.filter(events.event_type.isin(list(policy.high_value_event_types)))
     launch_kit = events.filter(events.event_type == LAUNCH_KIT)
-    pieces = [
-        at.window(events.select(*CLIENT, "day").distinct(), "active_days", _WEEK),
-        at.window(events, "events", _WEEK, "events"),
-        at.window(events, "events_before", _WEEK, "events", lag=_WEEK),
-        at.window(high_value, "high_value_events", _WEEK, "events"),
-        at.from_then_on(launch_kit, "launch_kit_views", launch_kit.day, launch_kit.events),
+    changes = [
+        *at.window(events.select(*CLIENT, "day").distinct(), "active_days", _WEEK),
+        *at.window(events, "events", _WEEK, "events"),
+        *at.window(events, "events_before", _WEEK, "events", lag=_WEEK),
+        *at.window(high_value, "high_value_events", _WEEK, "events"),
+        *at.from_then_on(launch_kit, "launch_kit_views", launch_kit.day, launch_kit.events),
     ]
     for event_type, name in CREATIONS.items():
         made = events.filter(events.event_type == event_type)
-        pieces.append(at.window(made, f"week_{name}", _WEEK, "events"))
-        pieces.append(at.from_then_on(made, f"total_{name}", made.day, made.events))
+        changes += at.window(made, f"week_{name}", _WEEK, "events")
+        changes += at.from_then_on(made, f"total_{name}", made.day, made.events)
         if f"recent_{name}" in _FIGURES:
-            pieces.append(at.window(made, f"recent_{name}", policy.components.progress_score.days, "events"))
-    return pieces
+            changes += at.window(made, f"recent_{name}", policy.components.progress_score.days, "events")
+    return changes
 
 
-def _task_pieces(tasks: ir.Table, at: _Sundays) -> list[ir.Table]:
+def _of_tasks(tasks: ir.Table, at: _Sundays) -> list[Change]:
     completed = tasks.filter(tasks.completed_day.notnull())
     skipped = tasks.filter(tasks.skipped_day.notnull())
     skipped_until = at.after(skipped.completed_day)
     return [
-        at.from_then_on(tasks, "onboarding_tasks", tasks.created_day),
-        at.from_then_on(completed, "onboarding_completed", completed.completed_day),
-        intervals(skipped, CLIENT, "onboarding_skipped", at.after(skipped.skipped_day), skipped_until),
+        *at.from_then_on(tasks, "onboarding_tasks", tasks.created_day),
+        *at.from_then_on(completed, "onboarding_completed", completed.completed_day),
+        *within(skipped, CLIENT, at.after(skipped.skipped_day), skipped_until, onboarding_skipped=1),
     ]
 
 

@@ -1,8 +1,8 @@
-"""Figures over a range of days as counts of intervals: the technique that makes a range cost little more than a day.
+"""Figures over a range of days from what changes them: the technique that makes a range cost little more than a day.
 
-A fact counts on a run of days: a login for 30, an open case until it is closed. As an interval it adds its weight at its
-first day and takes it away at the day after its last, and a running sum per entity gives every day of the range in one
-pass. Rule: architecture.md, "Range-first". Days are indexes into the range (Calendar.day_index).
+A fact counts on a run of days: a login for 30, an open case until it is closed. It adds its weight at its first day and takes
+it away at the day after its last, and a running sum per entity gives every day of the range in one pass. What counts on its
+own day alone isn't summed. Rule: architecture.md, "Range-first". Days are indexes into the range (Calendar.day_index).
 """
 
 from __future__ import annotations
@@ -16,22 +16,77 @@ import ibis.expr.types as ir
 from health_pipeline.days import DAY, DayRange
 
 
-def intervals(
+@dataclass(frozen=True)
+class Moments:
+    """Columns of instants, of which the first and the last up to a day are wanted."""
+
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What changes figures. rows: an entity's keys, day, and by how much each of the figures; null: not at all.
+
+    lasts: whether from that day on, or on that day alone. moments: of the rows, when it happened.
+    """
+
+    rows: ir.Table
+    figures: tuple[str, ...]
+    lasts: bool
+    moments: Moments | None = None
+
+
+def from_day_on(
     rows: ir.Table,
     keys: Sequence[str],
-    figure: ir.StringValue | str,
+    day: ir.IntegerValue,
+    moments: Moments | None = None,
+    /,
+    **weights: ir.IntegerValue | int,
+) -> list[Change]:
+    """Each row adds the weights to these figures of its entity from the day on. A null day is never."""
+    return [_change(rows, keys, day, weights, lasts=True, moments=moments)]
+
+
+def within(
+    rows: ir.Table,
+    keys: Sequence[str],
     first_day: ir.IntegerValue,
-    end_day: ir.IntegerValue | None,
-    weight: ir.IntegerValue | int = 1,
-) -> ir.Table:
-    """One row per interval: the entity's keys, the figure that it counts for, first_day, end_day (exclusive; null: open), weight."""
-    return rows.select(
-        *keys,
-        figure=ibis.literal(figure) if isinstance(figure, str) else figure,
-        first_day=first_day.cast("int64"),
-        end_day=ibis.null("int64") if end_day is None else end_day.cast("int64"),
-        weight=(ibis.literal(weight) if isinstance(weight, int) else weight).cast("int64"),
-    )
+    end_day: ir.IntegerValue,
+    **weights: ir.IntegerValue | int,
+) -> list[Change]:
+    """The same until the day before end_day; null: for good. Where that lies before the first day, the row counts nowhere."""
+    some = rows.mutate(__first=first_day, __end=end_day)
+    is_over = some["__end"] <= ibis.greatest(some["__first"], 0)
+    some = some.filter(some["__first"].notnull() & ~is_over.fill_null(False))
+    less = {name: -weight for name, weight in weights.items()}
+    return [
+        _change(some, keys, some["__first"], weights, lasts=True),
+        _change(some.filter(some["__end"].notnull()), keys, some["__end"], less, lasts=True),
+    ]
+
+
+def on_day(rows: ir.Table, keys: Sequence[str], day: ir.IntegerValue, **weights: ir.IntegerValue | int) -> list[Change]:
+    """The same on the day alone."""
+    return [_change(rows, keys, day, weights, lasts=False)]
+
+
+def _change(
+    rows: ir.Table,
+    keys: Sequence[str],
+    day: ir.IntegerValue,
+    weights: dict[str, ir.IntegerValue | int],
+    *,
+    lasts: bool,
+    moments: Moments | None = None,
+) -> Change:
+    columns = {
+        name: (ibis.literal(weight) if isinstance(weight, int) else weight).cast("int64")
+        for name, weight in weights.items()
+    }
+    also = [] if moments is None else [moments.first, moments.last]
+    return Change(rows.select(*keys, *also, day=day.cast("int64"), **columns), tuple(weights), lasts, moments)
 
 
 def earlier(day: ir.IntegerValue, other: ir.IntegerValue) -> ir.IntegerValue:
@@ -47,63 +102,50 @@ def day_table(days: DayRange, first: int = 0) -> ir.Table:
     )
 
 
-@dataclass(frozen=True)
-class Moments:
-    """When something happened, by entity and day of a range; rows: the keys, day, and `first` and `last`, columns of instants.
-
-    A day may lie before the range.
-    """
-
-    rows: ir.Table
-    first: str
-    last: str
-
-
-def counts_by_day(pieces: Sequence[ir.Table], entities: ir.Table, figures: Sequence[str], days: DayRange) -> ir.Table:
-    """The sum of the weights of the intervals that cover a day; grain: one row per entity and day of the range.
+def counts_by_day(changes: Sequence[Change], entities: ir.Table, figures: Sequence[str], days: DayRange) -> ir.Table:
+    """The figures of every day of the range; grain: one row per entity and day.
 
     entities: distinct keys, one row each. Columns: the keys, day, metric_date and each figure (0 where nothing counts).
     """
-    return on_each_day(counts_by_stretch(pieces, entities, figures, days), days, days)
+    of_own_day = {name for change in changes if not change.lasts for name in change.figures}
+    stretches = counts_by_stretch(changes, entities, figures, days)
+    rows = on_each_day(stretches.mutate(start=stretches.day), days, days)
+    own = {name: ibis.cases((rows.day == rows.start, rows[name]), else_=0) for name in figures if name in of_own_day}
+    return rows.mutate(own).drop("start")
 
 
 def counts_by_stretch(
-    pieces: Sequence[ir.Table],
-    entities: ir.Table,
-    figures: Sequence[str],
-    days: DayRange,
-    moments: Moments | None = None,
+    changes: Sequence[Change], entities: ir.Table, figures: Sequence[str], days: DayRange
 ) -> ir.Table:
     """The same by stretches of days on which nothing changes; grain: entity and first day of a stretch.
 
-    Columns: the keys, day, until (exclusive), and each figure; with moments also the first and the last up to the day.
+    Columns: the keys, day, until (exclusive), each figure (one that is of its own day holds for the first alone), and the
+    moments of changes, first and last up to the day.
     """
     keys = entities.columns
-    steps = _steps(ibis.union(*pieces, distinct=False) if len(pieces) > 1 else pieces[0], len(days))
+    moments = {change.moments for change in changes if change.moments is not None}
+    at = {name: change.rows[name].type() for change in changes if (m := change.moments) for name in (m.first, m.last)}
+    types = {**dict.fromkeys(figures, ibis.dtype("int64")), **at}
     # Every entity has a first day; further days of its own only where something changes.
-    nothing = {"figure": ibis.null("string"), "weight": ibis.literal(0, "int64")}
-    changes = [steps, entities.mutate(day=ibis.literal(0, "int64"), **nothing).select(steps.columns)]
-    extremes = {}
-    if moments is not None:
-        at = {name: ibis.null(moments.rows[name].type()) for name in (moments.first, moments.last)}
-        # What was before the range is of its first day.
-        entered = moments.rows.mutate(day=ibis.greatest(moments.rows.day, 0).cast("int64"), **nothing)
-        changes = [rows.mutate(at) for rows in changes]
-        changes.append(entered.select(changes[0].columns))
-    changed = ibis.union(*changes, distinct=False).semi_join(entities, keys)
-    if moments is not None:
-        extremes = {moments.first: changed[moments.first].min(), moments.last: changed[moments.last].max()}
+    first = entities.mutate(day=ibis.literal(0, "int64"))
+    pieces = [first, *(_inside(change, len(days)) for change in changes)]
+    aligned = [_with_columns(piece, [*keys, "day"], types) for piece in pieces]
+    changed = ibis.union(*aligned, distinct=False).semi_join(entities, keys)
     by_day = changed.group_by([*keys, "day"]).agg(
-        **{name: changed.weight.sum(where=changed.figure == name).fill_null(0) for name in figures}, **extremes
+        **{name: changed[name].sum().fill_null(0) for name in figures},
+        **{moment.first: changed[moment.first].min() for moment in moments},
+        **{moment.last: changed[moment.last].max() for moment in moments},
     )
     running = ibis.window(group_by=keys, order_by="day", preceding=None, following=0)
-    sums = {name: by_day[name].sum().over(running).cast("int64") for name in figures}
-    if moments is not None:
-        sums[moments.first] = by_day[moments.first].min().over(running)
-        sums[moments.last] = by_day[moments.last].max().over(running)
+    lasting = {name for change in changes if change.lasts for name in change.figures}
+    so_far = {name: by_day[name].sum().over(running) if name in lasting else by_day[name] for name in figures}
+    so_far = {name: value.cast("int64") for name, value in so_far.items()}
+    for moment in moments:
+        so_far[moment.first] = by_day[moment.first].min().over(running)
+        so_far[moment.last] = by_day[moment.last].max().over(running)
     # One step with the sums, as the engine sorts once for each.
     next_day = by_day.day.lead().over(ibis.window(group_by=keys, order_by="day"))
-    return by_day.mutate(**sums, until=next_day.fill_null(len(days)))
+    return by_day.mutate(**so_far, until=next_day.fill_null(len(days)))
 
 
 def on_each_day(stretches: ir.Table, days: DayRange, within: DayRange) -> ir.Table:
@@ -118,12 +160,14 @@ def on_each_day(stretches: ir.Table, days: DayRange, within: DayRange) -> ir.Tab
     return filled.inner_join(day_table(within, first), "day").relocate("metric_date", after="day")
 
 
-def _steps(pieces: ir.Table, size: int) -> ir.Table:
-    """+weight where an interval enters the range, -weight where it ends inside it."""
-    inside = pieces.mutate(first_day=ibis.greatest(pieces.first_day, 0)).filter(
-        lambda t: (t.first_day < size) & (t.end_day.isnull() | (t.end_day > t.first_day))
+def _inside(change: Change, size: int) -> ir.Table:
+    """The rows that a range of so many days sees. What lasts from before it counts from its first day on."""
+    rows = change.rows.filter(change.rows.day < size)
+    return rows.mutate(day=ibis.greatest(rows.day, 0)) if change.lasts else rows.filter(rows.day >= 0)
+
+
+def _with_columns(rows: ir.Table, names: Sequence[str], types: dict[str, ibis.DataType]) -> ir.Table:
+    """Rows in one form: those of the columns that they lack are null."""
+    return rows.select(
+        *names, **{name: rows[name] if name in rows.columns else ibis.null(dtype) for name, dtype in types.items()}
     )
-    starts = inside.drop("end_day").rename(day="first_day")
-    ending = inside.filter(inside.end_day < size)
-    ends = ending.mutate(weight=-ending.weight).drop("first_day").rename(day="end_day").select(starts.columns)
-    return starts.union(ends, distinct=False)

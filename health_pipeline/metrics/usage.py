@@ -8,8 +8,8 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import Calendar, DayRange, index_in
-from health_pipeline.metrics.assignments import assignment_intervals
-from health_pipeline.metrics.intervals import counts_by_day, intervals
+from health_pipeline.metrics.assignments import of_assignments
+from health_pipeline.metrics.intervals import Change, counts_by_day, on_day, within
 from health_pipeline.metrics.login_days import ACTIVE_USERS, active_users
 from health_pipeline.metrics.steps import WINDOW_DAYS, Steps
 from health_pipeline.metrics.tenants import tenant_days
@@ -20,6 +20,7 @@ EVENT_FIGURES = {
     "search_performed": "searches_performed",
     "api_call": "api_calls",
 }
+_KEYS = ["tenant_id"]
 FIGURES = tuple(name for name in USAGE_METRICS.column_names if name not in USAGE_METRICS.key)
 
 
@@ -44,20 +45,20 @@ def usage_metrics(inputs: UsageInputs, calendar: Calendar, days: DayRange) -> ir
 
     events must hold all logins of the range and the 30 days before its end, and the events of the range's days.
     """
-    pieces = [
-        *_user_intervals(inputs.users, inputs.events, inputs.steps, calendar, days),
-        _event_intervals(inputs.events, days),
+    changes = [
+        *_of_users(inputs.users, inputs.events, inputs.steps, calendar, days),
+        *_of_events(inputs.events, days),
     ]
     if inputs.cases is not None:
-        pieces += _case_intervals(inputs.cases, calendar, days)
+        changes += _of_cases(inputs.cases, calendar, days)
     if inputs.campaigns is not None:
-        pieces += _campaign_intervals(inputs.campaigns, calendar, days)
+        changes += _of_campaigns(inputs.campaigns, calendar, days)
     if inputs.campaign_assignments is not None:
-        pieces += assignment_intervals(inputs.campaign_assignments, days)
+        changes += of_assignments(inputs.campaign_assignments, days)
     if inputs.support_tickets is not None:
         opened = calendar.day_index(inputs.support_tickets.opened_at, days, WINDOW_DAYS)
-        pieces.append(intervals(inputs.support_tickets, ["tenant_id"], "support_tickets", opened, opened + WINDOW_DAYS))
-    counted = counts_by_day(pieces, inputs.tenants.select("tenant_id"), FIGURES, days)
+        changes += within(inputs.support_tickets, _KEYS, opened, opened + WINDOW_DAYS, support_tickets=1)
+    counted = counts_by_day(changes, inputs.tenants.select("tenant_id"), FIGURES, days)
     rows = tenant_days(inputs.tenants, calendar, days).inner_join(counted, ["metric_date", "tenant_id"])
     unmapped = _unmapped_figures(inputs)
     return rows.select(
@@ -78,10 +79,7 @@ def _unmapped_figures(inputs: UsageInputs) -> set[str]:
     return {name for name in FIGURES if name.split("_")[0] in sources and sources[name.split("_")[0]] is None}
 
 
-def _user_intervals(
-    users: ir.Table, events: ir.Table, steps: Steps, calendar: Calendar, days: DayRange
-) -> list[ir.Table]:
-    keys = ["tenant_id"]
+def _of_users(users: ir.Table, events: ir.Table, steps: Steps, calendar: Calendar, days: DayRange) -> list[Change]:
     seats = users.select(
         "tenant_id",
         "user_id",
@@ -90,22 +88,21 @@ def _user_intervals(
     )
     active = active_users(events, seats, steps, days)
     return [
-        intervals(seats, keys, "total_users", seats.created_day, seats.deactivated_day),
-        *(intervals(active, keys, name, active.day, active.day + 1, active[name]) for name in ACTIVE_USERS),
+        *within(seats, _KEYS, seats.created_day, seats.deactivated_day, total_users=1),
+        *on_day(active, _KEYS, active.day, **{name: active[name] for name in ACTIVE_USERS}),
     ]
 
 
-def _event_intervals(events: ir.Table, days: DayRange) -> ir.Table:
+def _of_events(events: ir.Table, days: DayRange) -> list[Change]:
     counted = events.filter(events.event_type.isin(list(EVENT_FIGURES)))
-    daily = counted.select("tenant_id", "event_type", "row_count", day=index_in(counted.day, days))
-    daily = daily.filter(daily.day.between(0, len(days) - 1))
-    sums = daily.group_by(["tenant_id", "event_type", "day"]).agg(uses=daily.row_count.sum())
-    figure = ibis.cases(*((sums.event_type == kind, name) for kind, name in EVENT_FIGURES.items()))
-    return intervals(sums, ["tenant_id"], figure, sums.day, sums.day + 1, sums.uses)
+    uses = {
+        name: ibis.cases((counted.event_type == kind, counted.row_count), else_=0)
+        for kind, name in EVENT_FIGURES.items()
+    }
+    return on_day(counted, _KEYS, index_in(counted.day, days), **uses)
 
 
-def _case_intervals(cases: ir.Table, calendar: Calendar, days: DayRange) -> list[ir.Table]:
-    keys = ["tenant_id"]
+def _of_cases(cases: ir.Table, calendar: Calendar, days: DayRange) -> list[Change]:
     cases = cases.mutate(
         created_day=calendar.day_index(cases.created_at, days),
         closed_day=calendar.day_index(cases.closed_at, days, WINDOW_DAYS),
@@ -115,28 +112,30 @@ def _case_intervals(cases: ir.Table, calendar: Calendar, days: DayRange) -> list
     is_late = ibis.cases(
         (has_due, cases.closed_at > cases.sla_due_at), else_=cases.sla_status.isin(["BREACHED", "CRITICAL"])
     ).fill_null(False)
-    closed = cases.filter(cases.closed_at.notnull())
-    on_time = cases.filter(cases.closed_at.notnull() & ~is_late)
+    closed = cases.filter(cases.closed_at.notnull()).mutate(is_on_time=(~is_late).cast("int64"))
     can_be_overdue = cases.filter(has_due | is_late)
     overdue_from = ibis.greatest(
         can_be_overdue.created_day, can_be_overdue.due_day.fill_null(can_be_overdue.created_day)
     )
+    since = closed.closed_day
     return [
-        intervals(cases, keys, "cases_created", cases.created_day, cases.created_day + 1),
-        intervals(closed, keys, "cases_closed", closed.closed_day, closed.closed_day + 1),
-        intervals(on_time, keys, "cases_closed_on_time", on_time.closed_day, on_time.closed_day + 1),
-        intervals(closed, keys, "cases_closed_30d", closed.closed_day, closed.closed_day + WINDOW_DAYS),
-        intervals(on_time, keys, "cases_closed_on_time_30d", on_time.closed_day, on_time.closed_day + WINDOW_DAYS),
-        intervals(can_be_overdue, keys, "cases_overdue", overdue_from, can_be_overdue.closed_day),
+        *on_day(cases, _KEYS, cases.created_day, cases_created=1),
+        *on_day(closed, _KEYS, since, cases_closed=1, cases_closed_on_time=closed.is_on_time),
+        *within(
+            closed,
+            _KEYS,
+            since,
+            since + WINDOW_DAYS,
+            cases_closed_30d=1,
+            cases_closed_on_time_30d=closed.is_on_time,
+        ),
+        *within(can_be_overdue, _KEYS, overdue_from, can_be_overdue.closed_day, cases_overdue=1),
     ]
 
 
-def _campaign_intervals(campaigns: ir.Table, calendar: Calendar, days: DayRange) -> list[ir.Table]:
-    keys = ["tenant_id"]
-    launched = calendar.day_index(campaigns.launched_at, days)
-    ended = campaigns.filter(campaigns.ended_at.notnull())
-    ended_day = calendar.day_index(ended.ended_at, days)
+def _of_campaigns(campaigns: ir.Table, calendar: Calendar, days: DayRange) -> list[Change]:
+    launched, ended = (calendar.day_index(instant, days) for instant in (campaigns.launched_at, campaigns.ended_at))
     return [
-        intervals(campaigns, keys, "campaigns_active", launched, calendar.day_index(campaigns.ended_at, days)),
-        intervals(ended, keys, "campaigns_completed", ended_day, ended_day + 1),
+        *within(campaigns, _KEYS, launched, ended, campaigns_active=1),
+        *on_day(campaigns, _KEYS, ended, campaigns_completed=1),
     ]

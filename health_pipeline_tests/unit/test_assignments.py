@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from health_pipeline.days import Calendar, DayRange
-from health_pipeline.metrics.assignments import assignment_intervals, daily_assignments
+from health_pipeline.metrics.assignments import daily_assignments, of_assignments
 from health_pipeline.metrics.intervals import counts_by_day
 from health_pipeline.metrics.steps import Steps
 from health_pipeline.sources.engine import new_engine
@@ -35,10 +35,10 @@ def by_day(assignments: list[Assignment], days: DayRange) -> dict[tuple[str, dat
     ]
     schema = {"tenant_id": "string", "assigned_at": "timestamp(6)", "completed_at": "timestamp(6)"}
     counted = daily_assignments(ibis.memtable(rows, schema=schema), Calendar(), Steps.of(days, 1))
-    pieces = assignment_intervals(counted, days)
+    changes = of_assignments(counted, days)
     engine = new_engine()
     entities = ibis.memtable({"tenant_id": TENANTS})
-    found = engine.to_pyarrow(counts_by_day(pieces, entities, FIGURES, days)).to_pylist()
+    found = engine.to_pyarrow(counts_by_day(changes, entities, FIGURES, days)).to_pylist()
     engine.disconnect()
     return {(row["tenant_id"], row["metric_date"]): (row[FIGURES[0]], row[FIGURES[1]]) for row in found}
 

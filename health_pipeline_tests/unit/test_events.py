@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from health_pipeline.days import DAY, Calendar, DayRange
-from health_pipeline.metrics.events import daily_events, settled_uses
+from health_pipeline.metrics.events import daily_events, settled_logins, settled_uses
+from health_pipeline.metrics.login_days import words
 from health_pipeline.metrics.steps import WINDOW_DAYS, Steps
 from health_pipeline.sources.engine import new_engine
 
@@ -64,8 +65,8 @@ def test_an_event_is_of_the_step_of_its_day_in_the_zone(length: int) -> None:
         assert found[instant] == day or (day > LAST and found[instant] > LAST)
 
 
-Group = tuple[str, str | None, str | None, str | None, date]
-"""tenant_id, user_id, event_type, feature_key, day."""
+Group = tuple[str | None, ...]
+"""tenant_id, user_id, event_type, feature_key and day, each as text."""
 
 
 @settings(deadline=None)
@@ -81,29 +82,75 @@ Group = tuple[str, str | None, str | None, str | None, date]
         )
     ),
 )
-def test_settled_uses_are_counted_alike_with_the_others_and_alone(
+def test_what_is_settled_is_counted_alike_with_the_others_and_alone(
     length: int, events: list[tuple[str, str, str, str | None, int]]
 ) -> None:
     """hours: before the end of the last day."""
     days = DayRange(LAST - timedelta(days=length - 1), LAST)
     steps, start, end = Steps.of(days, 1), NEW_YORK.start(days.first), NEW_YORK.end(LAST)
+    windows = NEW_YORK.end(steps.days[0])
     rows = [(*event[:4], end - timedelta(hours=event[4])) for event in events]
-    settled = [row for row in rows if row[3] is not None and row[2] != "login" and row[4] < start]
-    others = [row for row in rows if row not in settled]
-    engine = new_engine()
-    together, alone = Counter[Group](), Counter[Group]()
-    for counter, counted_rows in (
-        (together, daily_events(events_of(rows), NEW_YORK, days, steps)),
-        (alone, daily_events(events_of(others), NEW_YORK, days, steps)),
-        (alone, settled_uses(events_of(settled), NEW_YORK, steps)),
-    ):
-        for row in engine.to_pyarrow(counted_rows).to_pylist():
-            group = tuple(row[name] for name in ("tenant_id", "user_id", "event_type", "feature_key", "day"))
-            assert row["first_at"] <= row["last_at"]
-            counter[group] += row["row_count"]
-    engine.disconnect()
+    # Of what lies before the windows only uses are read.
+    rows = [row for row in rows if row[3] is not None or row[4] >= windows]
+    uses = [row for row in rows if row[3] is not None and row[4] < start]
+    logins = [row for row in rows if row[3] is None and row[2] == "login" and row[4] < start]
+    others = [row for row in rows if row not in uses and row not in logins]
+    together = groups_of(daily_events(events_of(rows), NEW_YORK, days, steps), steps)
+    alone = groups_of(
+        ibis.union(
+            daily_events(events_of(others), NEW_YORK, days, steps),
+            settled_uses(events_of(uses), NEW_YORK, steps),
+            settled_logins(events_of(logins), NEW_YORK, steps),
+            distinct=False,
+        ),
+        steps,
+    )
     assert alone == together
-    assert together.total() == len(rows)
+    assert sum(group["row_count"] for group in together.values()) == len(rows)
+
+
+@pytest.mark.parametrize("length", [1, 60])
+def test_uses_before_all_windows_tell_no_days_of_logins(length: int) -> None:
+    days = DayRange(LAST - timedelta(days=length - 1), LAST)
+    steps = Steps.of(days, 1)
+    before = NEW_YORK.end(steps.days[0]) - timedelta(microseconds=1)
+    rows = [("a", "u", "login", "X", before), ("a", "v", "feature_used", "X", before - timedelta(days=900))]
+    for counted_rows in (
+        daily_events(events_of(rows), NEW_YORK, days, steps),
+        settled_uses(events_of(rows), NEW_YORK, steps),
+    ):
+        ((key, group),) = groups_of(counted_rows, steps).items()
+        assert key == ("a", None, None, "X", str(steps.days[0]))
+        assert group["row_count"] == len(rows)
+
+
+def groups_of(counted_rows: ir.Table, steps: Steps) -> dict[Group, dict[str, Any]]:
+    """Groups by key, those of one key together: how many rows, when the first and last were, and the days of logins."""
+    engine = new_engine()
+    found: dict[Group, dict[str, Any]] = {}
+    for row in engine.to_pyarrow(counted_rows).to_pylist():
+        key = tuple(
+            row[name] and str(row[name]) for name in ("tenant_id", "user_id", "event_type", "feature_key", "day")
+        )
+        group = found.setdefault(key, {"row_count": 0, "at": set(), "logins": set()})
+        group["row_count"] += row["row_count"]
+        if row["day"] is not None:
+            group["at"] |= {row["first_at"], row["last_at"]}
+        group["logins"] |= login_days_of(row, steps)
+    engine.disconnect()
+    for group in found.values():
+        group["at"] = (min(group["at"]), max(group["at"])) if group["at"] else None
+    return found
+
+
+def login_days_of(row: Mapping[str, Any], steps: Steps) -> set[date]:
+    """The days whose bits are set."""
+    return {
+        steps.days[0] + timedelta(days=62 * number + bit)
+        for number, name in enumerate(words(steps))
+        for bit in range(62)
+        if (row[name] or 0) >> bit & 1
+    }
 
 
 def events_of(rows: Sequence[tuple[str, str, str, str | None, datetime]]) -> ir.Table:
@@ -116,7 +163,7 @@ def events_of(rows: Sequence[tuple[str, str, str, str | None, datetime]]) -> ir.
 def counted(instants: list[datetime], steps: Steps, days: DayRange) -> dict[datetime, date]:
     """The day of each instant's only event."""
     engine = new_engine()
-    events = events_of([(f"t{number}", "u", "login", None, instant) for number, instant in enumerate(instants)])
+    events = events_of([(f"t{number}", "u", "page_view", None, instant) for number, instant in enumerate(instants)])
     rows = engine.to_pyarrow(daily_events(events, NEW_YORK, days, steps)).to_pylist()
     engine.disconnect()
     assert [row["row_count"] for row in rows] == [1] * len(instants)
