@@ -84,6 +84,7 @@ class SourceReader:
     bad_rows: dict[str, list[BadRow]] = field(default_factory=dict)
     _good_tenants: ir.Table | None = None
     _found: dict[str, FoundTable | None] = field(default_factory=dict)
+    _newest: Callable[[], dict[str, datetime | None]] | None = None
 
     def check(self) -> None:
         """Raises SourceError if any table that is there breaks the contract. Reads no rows."""
@@ -134,33 +135,62 @@ class SourceReader:
         predicates that exclude each other, each served by an index of its own; their union is read (default every row).
         Rows that share a key with those read come along too, so that the row that stays is the same in every run.
         """
-        found = self.find(table)
-        if found is None:
-            return None
         if table is TENANTS and self._good_tenants is not None:
             return self._good_tenants
+        return self._begun(table, columns, parts, lambda rows: lambda: self.connector.load(rows))()
+
+    def begun(
+        self, table: SourceTable, columns: Sequence[str] | None = None, parts: Sequence[Predicate] = ()
+    ) -> Callable[[], ir.Table | None]:
+        """Begin to read few rows, while others are read; what it gives waits for them, and gives what `read` does."""
+        return self._begun(table, columns, parts, self.connector.load_aside)
+
+    def _begun(
+        self,
+        table: SourceTable,
+        columns: Sequence[str] | None,
+        parts: Sequence[Predicate],
+        load: Callable[[ir.Table], Callable[[], ir.Table]],
+    ) -> Callable[[], ir.Table | None]:
+        found = self.find(table)
+        if found is None:
+            return lambda: None
         if table is not TENANTS and self._good_tenants is None:
             self.read(TENANTS)
         names = found.names_with(columns)
-        loaded = self.connector.load(union([found.rows(names, part) for part in parts or (None,)]))
+        coming = load(union([found.rows(names, part) for part in parts or (None,)]))
+        return lambda: self._good_rows(found, names, parts, coming())
+
+    def _good_rows(self, found: FoundTable, names: list[str], parts: Sequence[Predicate], loaded: ir.Table) -> ir.Table:
         if parts and found.may_repeat_keys:
             loaded = self._with_rows_of_same_key(found, names, loaded, parts)
         good = self._set_bad_rows_apart(found, names, loaded)
-        self.rows_read[table.name] = row_count(loaded)
+        self.rows_read[found.table.name] = row_count(loaded)
         good = self.connector.settled(good, loaded)
-        if table is TENANTS:
+        if found.table is TENANTS:
             self._good_tenants = good
         return good
 
     def newest_facts(self, names: Iterable[str]) -> dict[str, datetime | None]:
         """When the newest row of each of these tables was created that isn't of the future, UTC; None where there is none."""
-        facts = [self._newest_fact(SOURCE_TABLES[name]) for name in names]
-        found = self.connector.load(union(facts)).to_pyarrow().to_pylist()
-        return {row["source_table"]: row["newest"] and row["newest"].replace(tzinfo=UTC) for row in found}
+        return self._newest_begun(names)()
+
+    def _newest_begun(self, names: Iterable[str]) -> Callable[[], dict[str, datetime | None]]:
+        coming = self.connector.load_aside(union([self._newest_fact(SOURCE_TABLES[name]) for name in names]))
+
+        def newest() -> dict[str, datetime | None]:
+            found = coming().to_pyarrow().to_pylist()
+            return {row["source_table"]: row["newest"] and row["newest"].replace(tzinfo=UTC) for row in found}
+
+        return newest
+
+    def begin_freshness(self) -> None:
+        """Begin to ask what `freshness` will be asked, after the last read."""
+        self._newest = self._newest_begun(list(self.rows_read))
 
     def freshness(self) -> dict[str, Freshness]:
         """How fresh each table is of which rows were read."""
-        newest = self.newest_facts(self.rows_read)
+        newest = (self._newest or self._newest_begun(list(self.rows_read)))()
         return {name: self._freshness_of(SOURCE_TABLES[name], newest[name]) for name in self.rows_read}
 
     def _newest_fact(self, table: SourceTable) -> ir.Table:

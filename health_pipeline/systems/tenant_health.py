@@ -138,13 +138,13 @@ def _scored_and_written(
 ) -> TenantHealth:
     """Compute the rest while feature_adoption is written, and write it too: all in one transaction."""
     days, has_adoption = adopted.days, tables.FEATURE_ADOPTION in chosen
-    use = adopted.use[-1]
+    use, tenants = adopted.use[-1], reader.rows_read[contract.TENANTS.name]
     counts: dict[str, dict[date, int]] = {table.name: {} for table in chosen}
     written = [*chosen, UNSCORED_TENANTS, FEATURE_USE_BASE]
 
     def write_adoption(writer: Writer, stretches: ir.Table, stop: threading.Event | None = None) -> None:
         table = tables.FEATURE_ADOPTION
-        frames = _of_adoption(replace(use, stretches=stretches), days, stop)
+        frames = _of_adoption(replace(use, stretches=stretches), days, tenants, stop)
         writer.replace(table, days, _validated_rows(table, frames, tenant_id, counts[table.name]), tenant_id)
 
     with (
@@ -188,9 +188,9 @@ def _validated_rows(
         yield as_arrow(table, of_tenant)
 
 
-def _of_adoption(use: FeatureUse, days: DayRange, stop: threading.Event | None) -> Iterator[pd.DataFrame]:
+def _of_adoption(use: FeatureUse, days: DayRange, tenants: int, stop: threading.Event | None) -> Iterator[pd.DataFrame]:
     table = tables.FEATURE_ADOPTION
-    per_day = max(1, int(use.rows(DayRange(days.last, days.last)).count().execute()))
+    per_day = max(1, tenants * len(use.category_of))
     for piece in days.chunks(max(1, ROWS_PER_BATCH // per_day)):
         if stop is not None and stop.is_set():
             raise InterruptedError("the run ends for another reason")

@@ -56,8 +56,12 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
     of_run = TenantEvents(reader, context, days)
     base = _usable_base(of_run)
     tenants = reader.read(contract.TENANTS)
-    # What the source counts itself it counts while the rest is read.
+    # What is little, or counted by the source itself, comes while most is read.
     assignments = _begun_assignments(of_run)
+    cases = reader.begun(contract.CASES, parts=[_since_windows(of_run, "created_at", "closed_at")])
+    campaigns = reader.begun(contract.CAMPAIGNS)
+    tickets = reader.begun(contract.SUPPORT_TICKETS, parts=[_since_windows(of_run, "opened_at")])
+    entitlements = reader.begun(contract.FEATURE_ENTITLEMENTS)
     events = of_run.begun(base.as_of if base else None)
     users = reader.read(contract.USERS, columns=["deactivated_at"])
     counted_events = events()
@@ -70,12 +74,14 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
         tenants=tenants,
         users=users,
         events=counted_events,
-        cases=reader.read(contract.CASES, parts=[_since_windows(of_run, "created_at", "closed_at")]),
-        campaigns=reader.read(contract.CAMPAIGNS),
+        cases=cases(),
+        campaigns=campaigns(),
         campaign_assignments=assignments(),
-        support_tickets=reader.read(contract.SUPPORT_TICKETS, parts=[_since_windows(of_run, "opened_at")]),
+        support_tickets=tickets(),
     )
-    return TenantSource(inputs, reader.read(contract.FEATURE_ENTITLEMENTS), base)
+    source = TenantSource(inputs, entitlements(), base)
+    reader.begin_freshness()
+    return source
 
 
 def _begun_assignments(of_run: TenantEvents) -> Callable[[], ir.Table | None]:
