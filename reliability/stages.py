@@ -15,8 +15,8 @@ READING, COMPUTING, WRITING, COMMITTING, CHECKING = "reading", "computing", "wri
 STARTING, RECORDING, ENDED = "starting", "recording", "ended"
 STAGES = (STARTING, READING, COMPUTING, WRITING, COMMITTING, CHECKING, RECORDING, ENDED)
 
-# A run that writes holds the locks of its tables from the first of them to the end of its transaction. Before, it makes months
-# and migrates, each under a lock and with a commit of its own.
+# A run that writes holds the locks of its tables from the first of them to the end of its transaction. Before, it migrates, under
+# a lock and with a commit of its own.
 _SEEN = """
 SELECT
     bool_or(holds AND state = 'active' AND query LIKE 'COMMIT%%'),
@@ -31,9 +31,7 @@ FROM (
         AND EXISTS (
             SELECT FROM pg_locks AS l
             WHERE l.pid = a.pid AND locktype = 'advisory' AND granted
-                AND objid::int8 NOT IN (
-                    SELECT hashtext(name) & 4294967295 FROM unnest(ARRAY['months', 'migrate']) AS name
-                )
+                AND objid::int8 <> hashtext('migrate') & 4294967295
         ) AS holds
     FROM pg_stat_activity AS a
     WHERE datname IN (%(source)s, %(warehouse)s) AND application_name <> %(ours)s

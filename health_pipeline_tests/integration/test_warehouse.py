@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from adbc_driver_postgresql import dbapi
 from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from health_pipeline.days import DayRange
 from health_pipeline.errors import WarehouseError
 from health_pipeline.tables.catalogue import SCHEMA, TABLES, VIEWS
 from health_pipeline.tables.frames import as_arrow, as_frame
-from health_pipeline.tables.sql import metadata
 from health_pipeline.tables.tenant_health import TENANT_PROFILES, USAGE_METRICS
 from health_pipeline.warehouse.connection import sql_connection
 from health_pipeline.warehouse.migrate import alembic_config, migrate
@@ -33,24 +28,13 @@ from health_pipeline.warehouse.writer import writing
 from health_pipeline_tests.conftest import NewDatabase
 from health_pipeline_tests.support.databases import execute, query, value
 from health_pipeline_tests.support.rows import fill
+from health_pipeline_tests.support.warehouse import differences_to_declaration, usage
 
 FIRST = date(2024, 3, 1)
 DAYS = DayRange(FIRST, FIRST + timedelta(days=1))
 CLOCK = datetime(2024, 3, 4, 2, tzinfo=UTC)
 TABLE_KINDS = ("r", "p")
 NEXT_DAY = FIRST + timedelta(days=2)
-
-
-def differences_to_declaration(connection: sa.Connection) -> list[Any]:
-    """What Alembic would change to get from the database to the declared tables, comments included."""
-    options = {
-        "compare_type": True,
-        "include_schemas": True,
-        "version_table_schema": SCHEMA,
-        "include_name": lambda name, kind, _: name == SCHEMA if kind == "schema" else True,
-        "include_object": lambda _, name, kind, *__: kind != "table" or not re.search(r"_\d{4}_\d{2}$", name or ""),
-    }
-    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata()))
 
 
 def relations(url: str, *kinds: str) -> set[str]:
@@ -159,15 +143,6 @@ def test_a_warehouse_that_is_newer_is_refused(warehouse: str) -> None:
     assert relations(warehouse, "v") == set(VIEWS)
 
 
-def usage(mark: int, tenants: int = 3, days: DayRange = DAYS) -> pa.Table:
-    """Rows of usage_metrics that carry a mark in api_calls."""
-    blank: dict[str, Any] = {c.name: None if c.nullable else 0 for c in USAGE_METRICS.columns}
-    rows = [
-        {**blank, "metric_date": day, "tenant_id": f"t{n}", "api_calls": mark} for day in days for n in range(tenants)
-    ]
-    return as_arrow(USAGE_METRICS, as_frame(USAGE_METRICS, pd.DataFrame(rows)))
-
-
 def stored_marks(url: str) -> list[tuple[date, int, int]]:
     """Day, mark and number of rows."""
     rows = query(
@@ -182,13 +157,13 @@ def whole(mark: int, tenants: int = 3) -> list[tuple[date, int, int]]:
 
 def write(url: str, mark: int, tenants: int = 3) -> None:
     with writing(url, [USAGE_METRICS], "run", CLOCK) as writer:
-        writer.replace(USAGE_METRICS, DAYS, [usage(mark, tenants)])
+        writer.replace(USAGE_METRICS, DAYS, [usage(mark, DAYS, tenants)])
 
 
 def test_a_range_is_replaced_and_other_days_stay(warehouse: str) -> None:
     with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
         everything = DayRange(FIRST, NEXT_DAY)
-        writer.replace(USAGE_METRICS, everything, [usage(1, 5, everything)])
+        writer.replace(USAGE_METRICS, everything, [usage(1, everything, 5)])
     write(warehouse, 2)
     assert stored_marks(warehouse) == [*whole(2), (NEXT_DAY, 1, 5)]
 
@@ -202,7 +177,7 @@ def places(url: str) -> dict[tuple[date, str], str]:
 def test_rows_that_are_the_same_are_not_written_anew(warehouse: str) -> None:
     write(warehouse, 1, 5)
     before = places(warehouse)
-    changed = usage(1, 6).to_pandas()
+    changed = usage(1, DAYS, 6).to_pandas()
     changed.loc[(changed["tenant_id"] == "t2") & (changed["metric_date"] == DAYS.last), "api_calls"] = 9
     changed = changed[changed["tenant_id"] != "t4"]
     with writing(warehouse, [USAGE_METRICS], "again", CLOCK) as writer:
@@ -214,29 +189,6 @@ def test_rows_that_are_the_same_are_not_written_anew(warehouse: str) -> None:
     assert query(warehouse, "SELECT metric_date FROM health.usage_metrics WHERE api_calls = 9") == [
         {"metric_date": DAYS.last}
     ]
-
-
-def test_months_are_made_when_a_run_needs_them(warehouse: str) -> None:
-    across = DayRange(date(2023, 11, 29), date(2024, 2, 2))
-    with ThreadPoolExecutor(3) as pool:
-        for done in [pool.submit(write_days, warehouse, across) for _ in range(3)]:
-            done.result()
-    months = query(
-        warehouse,
-        "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relname LIKE 'usage_metrics%%' ORDER BY 1",
-    )
-    assert [row["relname"] for row in months] == [
-        f"usage_metrics_{month}" for month in ("2023_11", "2023_12", "2024_01", "2024_02")
-    ]
-    assert len(places(warehouse)) == len(across)
-    migrate(warehouse)
-    with sql_connection(warehouse) as connection:
-        assert differences_to_declaration(connection) == []
-
-
-def write_days(url: str, days: DayRange) -> None:
-    with writing(url, [USAGE_METRICS], "run", CLOCK) as writer:
-        writer.replace(USAGE_METRICS, days, [usage(1, 1, days)])
 
 
 def test_rows_of_before_the_months_stay(new_database: NewDatabase) -> None:
@@ -261,7 +213,7 @@ def test_rows_of_before_the_months_stay(new_database: NewDatabase) -> None:
 
 def test_several_batches_and_none_are_written(warehouse: str) -> None:
     with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
-        pieces = [usage(1, days=piece) for piece in DAYS.chunks(1)]
+        pieces = [usage(1, piece) for piece in DAYS.chunks(1)]
         writer.replace(USAGE_METRICS, DAYS, pieces)
     assert stored_marks(warehouse) == whole(1)
     with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
@@ -273,7 +225,7 @@ def test_an_error_in_the_middle_leaves_the_old_rows(warehouse: str) -> None:
     write(warehouse, 1)
 
     def breaking() -> Iterator[pa.Table]:
-        yield usage(2)
+        yield usage(2, DAYS)
         raise RuntimeError("computed wrong")
 
     with (
@@ -289,7 +241,7 @@ def test_tables_of_one_run_are_committed_together(warehouse: str) -> None:
 
     def write_one_of_two() -> None:
         with writing(warehouse, [TENANT_PROFILES, USAGE_METRICS], "run", CLOCK) as writer:
-            writer.replace(USAGE_METRICS, DAYS, [usage(2)])
+            writer.replace(USAGE_METRICS, DAYS, [usage(2, DAYS)])
             raise RuntimeError("the second table failed")
 
     with pytest.raises(RuntimeError, match="the second table failed"):
@@ -302,10 +254,10 @@ def test_readers_see_the_old_rows_or_the_new_ones_and_a_second_writer_waits(ware
     is_half_written, may_go_on = threading.Event(), threading.Event()
 
     def slow() -> Iterator[pa.Table]:
-        yield usage(2, 3, DayRange(FIRST, FIRST))
+        yield usage(2, DayRange(FIRST, FIRST))
         is_half_written.set()
         assert may_go_on.wait(20)
-        yield usage(2, 3, DayRange(DAYS.last, DAYS.last))
+        yield usage(2, DayRange(DAYS.last, DAYS.last))
 
     def write_slowly() -> None:
         with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
@@ -351,7 +303,7 @@ def test_writers_of_tables_in_different_orders_dont_block_each_other_for_good(wa
     def both(tables: list[Any]) -> None:
         for _ in range(10):
             with writing(warehouse, tables, "run", CLOCK) as writer:
-                writer.replace(USAGE_METRICS, DAYS, [usage(1)])
+                writer.replace(USAGE_METRICS, DAYS, [usage(1, DAYS)])
 
     orders = [[TENANT_PROFILES, USAGE_METRICS], [USAGE_METRICS, TENANT_PROFILES]]
     with ThreadPoolExecutor(2) as pool:
@@ -364,10 +316,10 @@ def test_a_killed_connection_leaves_the_old_rows(warehouse: str) -> None:
     write(warehouse, 1)
 
     def killed() -> Iterator[pa.Table]:
-        yield usage(2)
+        yield usage(2, DAYS)
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         query(warehouse, others + " AND pid <> pg_backend_pid()")
-        yield usage(2)
+        yield usage(2, DAYS)
 
     def write_until_killed() -> None:
         with writing(warehouse, [USAGE_METRICS], "run", CLOCK) as writer:
