@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
@@ -46,7 +47,9 @@ class PostgresAside:
         """End the session; what it still counts is given up."""
         if self._session is not None:
             connection, cursor = self._session
-            cursor.adbc_cancel()
+            # A server that is gone has given it up.
+            with suppress(dbapi.Error):
+                cursor.adbc_cancel()
             self._thread.shutdown(cancel_futures=True)
             cursor.close()
             connection.close()

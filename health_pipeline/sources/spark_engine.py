@@ -35,7 +35,8 @@ _UNREADABLE = "the source can't be read: "
 
 
 class _Compiler(PySparkCompiler):  # type: ignore[misc]
-    """Ibis refuses to order a concatenation, and sums a condition over no true value to null instead of counting none."""
+    """Ibis refuses to order a concatenation, sums a condition over no true value to null instead of counting none, and knows no
+    bits of several rows together."""
 
     __slots__ = ()
 
@@ -44,6 +45,9 @@ class _Compiler(PySparkCompiler):  # type: ignore[misc]
             arg = self.if_(where, arg, sge.null())
         joined = self.f.anon.listagg(arg, sep)
         return sge.WithinGroup(this=joined, expression=sge.Order(expressions=order_by)) if order_by else joined
+
+    def visit_BitOr(self, op: Any, *, arg: Any, where: Any) -> Any:  # noqa: ARG002, N802
+        return self.f.anon.bit_or(arg if where is None else self.if_(where, arg, sge.null()))
 
     def visit_CountStar(self, op: Any, *, arg: Any, where: Any) -> Any:  # noqa: ARG002, N802
         return self.f.count(sge.Star()) if where is None else self.f.anon.count_if(where)
