@@ -72,7 +72,7 @@ def _masks(steps: Steps, days: DayRange) -> ir.Table:
     rows = []
     for index, day in enumerate(days):
         last = _offset(steps, day)
-        window = sum(1 << bit for bit in range(max(0, last - WINDOW_DAYS + 1), last + 1))
+        window = sum(1 << bit for bit in range(last - WINDOW_DAYS + 1, last + 1))
         row = {"day": index}
         for number, name in enumerate(names):
             row[f"day_{name}"] = _word_of(1 << last, number)

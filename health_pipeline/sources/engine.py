@@ -56,9 +56,7 @@ def stored(engine: Backend, reader: pa.RecordBatchReader, made: Step) -> ir.Tabl
     engine.con.register(stream, reader)
     try:
         rows = made(engine.table(stream))
-        # Who sends them needs a processor too.
-        with _one_thread_less(engine):
-            engine.raw_sql(f'CREATE TEMP TABLE "{name}" AS {engine.compile(rows)}')
+        engine.raw_sql(f'CREATE TEMP TABLE "{name}" AS {engine.compile(rows)}')
     finally:
         engine.con.unregister(stream)
     return engine.table(name, database=("temp", "main"))
@@ -83,19 +81,11 @@ def kept(engine: Backend, rows: ir.Table) -> ir.Table:
 def lent(engine: Backend, table: ir.Table) -> Iterator[ir.Table]:
     """A kept table for another thread, which may read it while the engine goes on: a connection answers one at a time."""
     other = ibis.duckdb.from_connection(engine.con.cursor())
-    # What is read goes to somebody who needs a processor too.
-    with _one_thread_less(engine):
-        try:
-            yield other.table(table.op().name, database=_IN_MEMORY)
-        finally:
-            other.disconnect()
-
-
-@contextmanager
-def _one_thread_less(engine: Backend) -> Iterator[None]:
     (threads,) = engine.raw_sql("SELECT current_setting('threads')").fetchone()
+    # What is read goes to somebody who needs a processor too.
     engine.raw_sql(f"SET threads = {max(1, threads - 1)}")
     try:
-        yield
+        yield other.table(table.op().name, database=_IN_MEMORY)
     finally:
+        other.disconnect()
         engine.raw_sql(f"SET threads = {threads}")
