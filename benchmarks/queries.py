@@ -20,7 +20,7 @@ from health_pipeline.tables.catalogue import SCHEMA, TABLES
 from health_pipeline.tables.tenant_health import PEER_METRICS
 from health_pipeline.warehouse.connection import sql_connection
 from health_pipeline.warehouse.migrate import migrate
-from health_pipeline.warehouse.months import analyse_tables_by_month, make_months, month_table, months_of
+from health_pipeline.warehouse.months import analyse_tables_by_month, by_month, make_months, month_table
 
 LAST_DAY = date(2025, 6, 30)
 DATABASE = "bench_queries"
@@ -151,12 +151,10 @@ def _filled(server: EmbeddedServer, tenants: int, days: DayRange) -> str:
 def _fill(url: str, tenants: int, days: DayRange) -> None:
     migrate(url)
     make_months(url, [TABLES[table] for table in _ROWS], days)
-    for month in months_of(days):
-        after = (month + timedelta(days=31)).replace(day=1)
-        first, last = max(month, days.first), min(after - timedelta(days=1), days.last)
-        numbers = {"from": (first - days.first).days, "to": (last - days.first).days}
+    for month in by_month(days):
+        numbers = {"from": (month.first - days.first).days, "to": (month.last - days.first).days}
         for table, select in _ROWS.items():
-            child = f"{SCHEMA}.{month_table(TABLES[table], month)}"
+            child = f"{SCHEMA}.{month_table(TABLES[table], month.first)}"
             with sql_connection(url) as connection:
                 connection.execute(
                     sa.text(f"INSERT INTO {child} {select}"),

@@ -123,7 +123,7 @@ def counts_by_stretch(
     moments of changes, first and last up to the day.
     """
     keys = entities.columns
-    moments = {change.moments for change in changes if change.moments is not None}
+    moments = dict.fromkeys(change.moments for change in changes if change.moments is not None)
     at = {name: change.rows[name].type() for change in changes if (m := change.moments) for name in (m.first, m.last)}
     types = {**dict.fromkeys(figures, ibis.dtype("int64")), **at}
     # Every entity has a first day; further days of its own only where something changes.
@@ -148,16 +148,16 @@ def counts_by_stretch(
     return by_day.mutate(**so_far, until=next_day.fill_null(len(days)))
 
 
-def on_each_day(stretches: ir.Table, days: DayRange, within: DayRange) -> ir.Table:
-    """Stretches, whose days are indexes into `days`, day by day; grain: as before and day, for those of `within`.
+def on_each_day(stretches: ir.Table, days: DayRange, some: DayRange) -> ir.Table:
+    """Stretches, whose days are indexes into `days`, day by day; grain: as before and day, for `some` of them.
 
     Columns: as before without until, and metric_date.
     """
-    first = (within.first - days.first) // DAY
-    touching = stretches.filter((stretches.day < first + len(within)) & (stretches.until > first))
-    start, end = ibis.greatest(touching.day, first), ibis.least(touching.until, first + len(within))
+    first = (some.first - days.first) // DAY
+    touching = stretches.filter((stretches.day < first + len(some)) & (stretches.until > first))
+    start, end = ibis.greatest(touching.day, first), ibis.least(touching.until, first + len(some))
     filled = touching.mutate(day=ibis.range(start, end).unnest()).drop("until")
-    return filled.inner_join(day_table(within, first), "day").relocate("metric_date", after="day")
+    return filled.inner_join(day_table(some, first), "day").relocate("metric_date", after="day")
 
 
 def _inside(change: Change, size: int) -> ir.Table:

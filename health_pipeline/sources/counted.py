@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 from health_pipeline.days import at
 from health_pipeline.sources.contract import EARLIEST_INSTANT, TENANTS, SourceTable
 from health_pipeline.sources.faults import is_faulty
-from health_pipeline.sources.found import FoundTable, at_one_of, union
+from health_pipeline.sources.found import FoundTable, any_of, at_one_of, union
 from health_pipeline.sources.logical import Predicate, logical_instants
 from health_pipeline.sources.reader import SourceReader, recorded, row_count
 
@@ -136,7 +136,7 @@ class CountedRows:
         parts = [*self._read_parts, *(aside.where for aside in self.asides)]
 
         def maybe_bad(part: Predicate) -> Predicate:
-            return lambda rows: part(rows) & ibis.or_(*(condition(rows) for condition in conditions))
+            return lambda rows: part(rows) & any_of(conditions)(rows)
 
         loaded = self.reader.connector.load(union([found.rows(self.table.names, maybe_bad(part)) for part in parts]))
         judged = loaded.mutate(reason=self.reader.fault(self.table, loaded))

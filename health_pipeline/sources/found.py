@@ -50,6 +50,11 @@ def union(tables: list[ir.Table]) -> ir.Table:
     return tables[0] if len(tables) == 1 else ibis.union(*tables, distinct=False)
 
 
+def any_of(predicates: Sequence[Predicate]) -> Predicate:
+    """Whether one of them holds."""
+    return lambda rows: ibis.or_(*(predicate(rows) for predicate in predicates))
+
+
 def at_one_of(instants: Sequence[datetime | None], creation: str) -> Predicate:
     """Whether a physical row may be of one of these instants; many of them, or impossible ones, take others along."""
     known = [value for value in instants if value is not None]

@@ -84,7 +84,7 @@ class SourceReader:
     bad_rows: dict[str, list[BadRow]] = field(default_factory=dict)
     _good_tenants: ir.Table | None = None
     _found: dict[str, FoundTable | None] = field(default_factory=dict)
-    _newest: Callable[[], dict[str, datetime | None]] | None = None
+    _newest: Callable[[], ir.Table] | None = None
 
     def check(self) -> None:
         """Raises SourceError if any table that is there breaks the contract. Reads no rows."""
@@ -173,24 +173,18 @@ class SourceReader:
 
     def newest_facts(self, names: Iterable[str]) -> dict[str, datetime | None]:
         """When the newest row of each of these tables was created that isn't of the future, UTC; None where there is none."""
-        return self._newest_begun(names)()
+        return _as_instants(self.connector.load(self._newest_of(names)))
 
-    def _newest_begun(self, names: Iterable[str]) -> Callable[[], dict[str, datetime | None]]:
-        coming = self.connector.load_aside(union([self._newest_fact(SOURCE_TABLES[name]) for name in names]))
-
-        def newest() -> dict[str, datetime | None]:
-            found = coming().to_pyarrow().to_pylist()
-            return {row["source_table"]: row["newest"] and row["newest"].replace(tzinfo=UTC) for row in found}
-
-        return newest
+    def _newest_of(self, names: Iterable[str]) -> ir.Table:
+        return union([self._newest_fact(SOURCE_TABLES[name]) for name in names])
 
     def begin_freshness(self) -> None:
         """Begin to ask what `freshness` will be asked, after the last read."""
-        self._newest = self._newest_begun(list(self.rows_read))
+        self._newest = self.connector.load_aside(self._newest_of(self.rows_read))
 
     def freshness(self) -> dict[str, Freshness]:
         """How fresh each table is of which rows were read."""
-        newest = (self._newest or self._newest_begun(list(self.rows_read)))()
+        newest = self.newest_facts(self.rows_read) if self._newest is None else _as_instants(self._newest())
         return {name: self._freshness_of(SOURCE_TABLES[name], newest[name]) for name in self.rows_read}
 
     def _newest_fact(self, table: SourceTable) -> ir.Table:
@@ -316,6 +310,11 @@ class SourceReader:
         ranked = judged.filter(keyed).mutate(rank=rank_among_duplicates(table, judged.filter(keyed)))
         of_key = ranked.mutate(reason=ibis.cases((ranked["rank"] > 0, DUPLICATE), else_=ibis.null("string")))
         return judged.filter(~keyed).union(of_key.drop("rank"), distinct=False)
+
+
+def _as_instants(facts: ir.Table) -> dict[str, datetime | None]:
+    rows = facts.to_pyarrow().to_pylist()
+    return {row["source_table"]: row["newest"] and row["newest"].replace(tzinfo=UTC) for row in rows}
 
 
 def recorded(table: SourceTable, judged: ir.Table) -> list[BadRow]:

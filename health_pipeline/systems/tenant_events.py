@@ -16,6 +16,7 @@ from health_pipeline.metrics.steps import Steps, before_windows
 from health_pipeline.metrics.usage import EVENT_FIGURES
 from health_pipeline.sources import contract
 from health_pipeline.sources.counted import Aside, CountedRows, counts_aside
+from health_pipeline.sources.found import any_of
 from health_pipeline.sources.logical import Predicate
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.common import impossible_events
@@ -62,7 +63,7 @@ class TenantEvents:
         asides = self._asides(wanted)
         if not (wanted.has_features and counts_aside(self.reader, contract.EVENTS)):
             # Then they are looked at once.
-            parts, asides = [_any_of([*parts, *(aside.where for aside in asides)])], []
+            parts, asides = [any_of([*parts, *(aside.where for aside in asides)])], []
         parts += impossible_events(self.context.clock, wanted.end)
         return CountedRows(
             self.reader,
@@ -154,10 +155,6 @@ class _Wanted:
 
     def _has_feature(self, rows: ir.Table) -> ir.BooleanValue:
         return rows.feature_key != "" if self.has_features else ibis.literal(False)
-
-
-def _any_of(parts: Sequence[Predicate]) -> Predicate:
-    return lambda rows: ibis.or_(*(part(rows) for part in parts))
 
 
 def _between(rows: ir.Table, first: datetime, until: datetime) -> ir.BooleanValue:

@@ -29,16 +29,9 @@ from health_pipeline.warehouse.use_base import CountedBase, stored_base
 
 _MOMENT = timedelta(microseconds=1)
 _CODE = (
-    *(
-        "days",
-        "metrics/adoption",
-        "metrics/events",
-        "metrics/login_days",
-        "metrics/steps",
-        "sources/contract",
-        "sources/counted",
-    ),
-    *("sources/faults", "sources/found", "sources/logical", "sources/reader", "systems/tenant_events"),
+    *("days", "metrics/adoption", "metrics/events", "metrics/login_days", "metrics/steps"),
+    *("sources/contract", "sources/counted", "sources/faults", "sources/found", "sources/logical", "sources/reader"),
+    "systems/tenant_events",
 )
 
 

@@ -35,30 +35,28 @@ class Stretch:
     is_new_month: bool
 
 
-def month_table(table: Table, first: date) -> str:
-    """The name of the partition of the month that begins on `first`."""
-    return f"{table.name}_{first:%Y_%m}"
+def month_table(table: Table, day: date) -> str:
+    """The name of the partition that the day belongs to."""
+    return f"{table.name}_{day:%Y_%m}"
 
 
-def months_of(days: DayRange) -> Iterator[date]:
-    """The first days of the months that the range touches, oldest first."""
-    month = days.first.replace(day=1)
-    while month <= days.last:
-        yield month
-        month = _next_month(month)
+def by_month(days: DayRange) -> Iterator[DayRange]:
+    """The range cut where months begin, oldest first."""
+    first = days.first
+    while first <= days.last:
+        after = _next_month(first)
+        yield DayRange(first, min(after - DAY, days.last))
+        first = after
 
 
 def stretches(connection: dbapi.Connection, table: Table, days: DayRange) -> list[Stretch]:
     """The range cut where a month begins that the table lacks, or ends; oldest first. Whoever asks holds the table's lock."""
     if not table.is_by_month:
         return [Stretch(days, is_new_month=False)]
-    missing = _missing(connection, [month_table(table, month) for month in months_of(days)])
+    missing = _missing(connection, [month_table(table, month.first) for month in by_month(days)])
     found: list[Stretch] = []
-    for month in months_of(days):
-        part = Stretch(
-            DayRange(max(month, days.first), min(_next_month(month) - DAY, days.last)),
-            is_new_month=month_table(table, month) in missing,
-        )
+    for month in by_month(days):
+        part = Stretch(month, is_new_month=month_table(table, month.first) in missing)
         if found and not found[-1].is_new_month and not part.is_new_month:
             found[-1] = Stretch(DayRange(found[-1].days.first, part.days.last), is_new_month=False)
         else:
@@ -115,5 +113,5 @@ def _missing(connection: dbapi.Connection, names: list[str]) -> set[str]:
         return {name for (name,) in cursor.fetchall()}
 
 
-def _next_month(month: date) -> date:
-    return (month + timedelta(days=31)).replace(day=1)
+def _next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
