@@ -28,6 +28,7 @@ def pipeline_runs(plan: Plan, clock: StageClock) -> Iterator[dict[str, int]]:
     from health_pipeline.settings import read_settings
 
     with open_instance(read_settings()) as instance:
+        recreate(plan.server, _name(plan.warehouse))
         _run(instance, plan.day_before)
         recreate(plan.server, plan.prepared, template=_name(plan.warehouse))
         for _ in range(plan.repeats):

@@ -49,7 +49,10 @@ class Plan:
 
 @dataclass
 class Measured:
-    """One run: wall and processor seconds (the server's included), its stages, rows by table, peak memory in bytes."""
+    """One run: wall and processor seconds (the server's included), its stages, rows by table.
+
+    memory: at its peak, in bytes, where it was watched; else 0.
+    """
 
     wall: float
     cpu: float

@@ -104,7 +104,7 @@ def _costs(result: Result) -> Iterable[list[str]]:
             str(len(runs)),
             f"{_seconds(walls[0])} to {_seconds(walls[-1])}",
             _seconds(median(run.cpu for run in runs)),
-            f"{max(run.memory for run in runs) / 1e6:.0f}",
+            f"{result.memory[kind] / 1e6:.0f}" if kind in result.memory else "",
             ", ".join(f"{name} {count:,}" for name, count in runs[-1].rows.items()),
         ]
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -39,12 +39,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """What a range of `days` days took, each way so many times: kind -> runs. differing: peer -> differing_rows."""
+    """What a range of `days` days took, each way so many times: kind -> runs. differing: peer -> differing_rows.
+
+    memory: kind -> bytes at the peak of one more run.
+    """
 
     dataset: Dataset
     days: int
     runs: dict[str, list[Measured]]
     differing: dict[str, dict[str, int]]
+    memory: dict[str, int]
 
     @property
     def differing_rows(self) -> int:
@@ -85,8 +89,10 @@ def measured(plan: Plan, dataset: Dataset, options: Options, tell: Callable[[str
     environment = _environment(plan, dataset, options)
     days = len(plan.days)
     runs: dict[str, list[Measured]] = {}
+    memory: dict[str, int] = {}
     for kind in [kind for kind in (PIPELINE, FLOOR, SQL) if kind not in options.skipped]:
         tell(f"{dataset.name}: {days} days, {kind}")
+        memory[kind] = _in_worker(kind, replace(plan, repeats=1), environment, is_watched=True)[0].memory
         runs[kind] = _in_worker(kind, plan, environment)
     differing = {SQL: differing_rows(plan, PEER_SCHEMA)} if SQL in runs else {}
     if options.dbt is not None and days == 1:
@@ -95,8 +101,9 @@ def measured(plan: Plan, dataset: Dataset, options: Options, tell: Callable[[str
         differing[DBT] = differing_rows(plan, DBT_SCHEMA)
     if COMMAND not in options.skipped:
         tell(f"{dataset.name}: {days} days, {COMMAND}")
+        memory[COMMAND] = _whole_command(plan, environment, is_watched=True).memory
         runs[COMMAND] = [_whole_command(plan, environment) for _ in range(options.repeats)]
-    return Result(dataset, days, runs, differing)
+    return Result(dataset, days, runs, differing, memory)
 
 
 def _environment(plan: Plan, dataset: Dataset, options: Options) -> dict[str, str]:
@@ -110,12 +117,12 @@ def _environment(plan: Plan, dataset: Dataset, options: Options) -> dict[str, st
     }
 
 
-def _whole_command(plan: Plan, environment: dict[str, str]) -> Measured:
+def _whole_command(plan: Plan, environment: dict[str, str], is_watched: bool = False) -> Measured:
     restore_warehouse(plan)
-    return run_backfill(plan, environment)
+    return run_backfill(plan, environment, is_watched)
 
 
-def _in_worker(kind: str, plan: Plan, environment: dict[str, str]) -> list[Measured]:
+def _in_worker(kind: str, plan: Plan, environment: dict[str, str], is_watched: bool = False) -> list[Measured]:
     arguments = [sys.executable, "-m", "benchmarks.worker", kind, plan.to_json()]
-    output, whole = run_command(arguments, environment, plan.postmaster)
+    output, whole = run_command(arguments, environment, plan.postmaster, is_watched)
     return [Measured(**{**run, "memory": whole.memory}) for run in json.loads(output)]
