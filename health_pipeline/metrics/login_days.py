@@ -11,7 +11,7 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
-from health_pipeline.days import DAY, Calendar, DayRange, index_in
+from health_pipeline.days import DAY, Calendar, DayRange
 from health_pipeline.metrics.steps import WINDOW_DAYS, Steps
 
 LOGIN = "login"
@@ -27,19 +27,13 @@ def words(steps: Steps) -> list[str]:
 
 
 def bits_of_logins(events: ir.Table, calendar: Calendar, steps: Steps) -> dict[str, ir.IntegerColumn]:
-    """Of each event the bit of its day in the word that has it, if it is a login; else null. With many steps the events have
-    `day`, the step."""
+    """Of each event the bit of its day in the word that has it, if it is a login; else null."""
     is_login, none = events.event_type == LOGIN, ibis.null("int64")
     bits = {}
     for number, name in enumerate(words(steps)):
-        if steps.is_few:
-            of_step = [_word_of(1 << _offset(steps, step), number) for step in steps.days]
-            values = [ibis.literal(bit, "int64") if bit else none for bit in of_step]
-            bits[name] = ibis.cases((is_login, steps.chosen(events.occurred_at, calendar, values, none)), else_=none)
-        else:
-            bit = index_in(events.day, DayRange(steps.days[0], steps.days[-1])) - number * _BITS
-            is_here = is_login & bit.between(0, _BITS - 1)
-            bits[name] = ibis.cases((is_here, ibis.literal(1, "int64") << bit), else_=none)
+        of_step = [_word_of(1 << _offset(steps, step), number) for step in steps.days]
+        values = [ibis.literal(bit, "int64") if bit else none for bit in of_step]
+        bits[name] = ibis.cases((is_login, steps.chosen(events.occurred_at, calendar, values, none)), else_=none)
     return bits
 
 

@@ -57,10 +57,19 @@ class Steps:
     def chosen(
         self, instant: ir.TimestampValue, calendar: Calendar, values: Sequence[ir.Value], later: ir.Value
     ) -> ir.Value:
-        """Of each step's value that of a timestamp's step, `later` of one after the last, and null of null; with few steps."""
-        ends = (instant < at(instant, calendar.end(day)) for day in self.days)
-        never = (instant.isnull(), ibis.null(later.type()))
-        return ibis.cases(*zip(ends, values, strict=True), never, else_=later)
+        """Of each step's value that of a timestamp's step, `later` of one after the last, and null of null."""
+        ends = [calendar.end(day) for day in self.days]
+
+        def among(first: int, last: int) -> ir.Value:
+            """The value of an instant that is known to be before `ends[last]` and not before `ends[first - 1]`."""
+            if all(value is candidates[first] for value in candidates[first : last + 1]):
+                return candidates[first]
+            middle = (first + last) // 2
+            is_before = instant < at(instant, ends[middle])
+            return ibis.cases((is_before, among(first, middle)), else_=among(middle + 1, last))
+
+        candidates = [*values, later]
+        return ibis.cases((instant.notnull(), among(0, len(ends))), else_=ibis.null(later.type()))
 
 
 def before_windows(days: DayRange, lag_days: int) -> date:

@@ -34,13 +34,15 @@ _MOST_TENANTS_LISTED = 1000
 
 @dataclass(frozen=True)
 class Aside:
-    """Rows that come to few groups, which the source counts itself while others are read.
+    """Rows that come to few groups, which the source counts itself.
 
     where: which rows; none of them is in a part that is read. counting: how; it meets instants as the source holds them.
+    is_meanwhile: whether while others are read, or before them.
     """
 
     where: Predicate
     counting: Counting
+    is_meanwhile: bool = True
 
 
 def counts_aside(reader: SourceReader, table: SourceTable) -> bool:
@@ -54,7 +56,7 @@ class CountedRows:
     """What `SourceReader.read` gives, as counts.
 
     columns, parts: as in `SourceReader.read`; with asides and no parts all is counted aside. is_little: whether the counts are
-    a small part of the rows. asides: the first is counted while all else is.
+    a small part of the rows.
     Where the source doesn't guarantee that keys are unique, rows have to be compared, and are read in full first.
     """
 
@@ -73,16 +75,14 @@ class CountedRows:
             return lambda: None
         if found.may_repeat_keys:
             return self._read_in_full
-        coming = self._begun_aside(found)
+        load = self.reader.connector.load_aside
+        coming = [load(self._counted_there(found, aside)) for aside in self.asides if aside.is_meanwhile]
         return lambda: self.groups(found, coming)
 
     def _read_in_full(self) -> ir.Table:
         good = self.reader.read(self.table, self.columns, self.parts)
         assert good is not None
         return self.reader.connector.settled(self.counting(good, []), good)
-
-    def _begun_aside(self, found: FoundTable) -> Callable[[], ir.Table] | None:
-        return self.reader.connector.load_aside(self._counted_there(found, self.asides[0])) if self.asides else None
 
     def _counted_there(self, found: FoundTable, aside: Aside) -> ir.Table:
         return logical_instants(aside.counting(self._dated(found.named(aside.where)), [_BAD_AT]))
@@ -97,20 +97,17 @@ class CountedRows:
     def _read_parts(self) -> Sequence[Predicate]:
         return self.parts or ([] if self.asides else [every_row])
 
-    def groups(self, found: FoundTable, coming: Callable[[], ir.Table] | None) -> ir.Table:
+    def groups(self, found: FoundTable, coming: Sequence[Callable[[], ir.Table]]) -> ir.Table:
         """The counts of good rows, once the bad ones are recorded."""
         good_tenants = self.reader.read(TENANTS)
         assert good_tenants is not None
-        pieces = [self.reader.connector.load(self._counted_there(found, aside)) for aside in self.asides[1:]]
+        load = self.reader.connector.load
+        pieces = [load(self._counted_there(found, aside)) for aside in self.asides if not aside.is_meanwhile]
         if self._read_parts:
             names = found.names_with(self.columns)
             rows = union([found.rows(names, part) for part in self._read_parts])
-            counted = self.reader.connector.load(
-                rows, lambda arriving: self.counting(self._dated(arriving), [_BAD_AT]), self.is_little
-            )
-            pieces.append(counted)
-        if coming is not None:
-            pieces.append(coming())
+            pieces.append(load(rows, lambda arriving: self.counting(self._dated(arriving), [_BAD_AT]), self.is_little))
+        pieces += [arrived() for arrived in coming]
         groups = union(pieces)
         self.reader.rows_read[self.table.name] = int(groups.row_count.sum().to_pyarrow().as_py() or 0)
         judged = groups.mutate(is_of_no_tenant=~groups.tenant_id.isin(good_tenants.tenant_id))

@@ -76,13 +76,18 @@ class TenantEvents:
         ).begun()
 
     def _asides(self, wanted: _Wanted) -> list[Aside]:
-        """What counts before the days."""
+        """What counts before the days, and of many days logins too."""
         calendar, steps = self.context.calendar, self.steps
         uses = Aside(wanted.settled_uses, lambda rows, also: settled_uses(rows, calendar, steps, also))
-        logins = Aside(wanted.settled_logins, lambda rows, also: settled_logins(rows, calendar, steps, also))
+        logins = Aside(
+            wanted.settled_logins,
+            lambda rows, also: settled_logins(rows, calendar, steps, also),
+            # A night has few events of its own day to read, so the sessions share what is counted.
+            is_meanwhile=not steps.is_few,
+        )
         return [
+            *([logins] if wanted.windows < wanted.logins_until else []),
             *([uses] if wanted.has_features and wanted.first < wanted.settled_until else []),
-            *([logins] if wanted.windows < wanted.settled_until else []),
         ]
 
 
@@ -92,7 +97,7 @@ class _Wanted:
 
     may_repeat: whether there can be events of one event_id, which have to be compared. first: of the first use that is read.
     windows: the start of all windows; start: of the days. settled_until: before it an event counts as a use, by tenant and
-    feature, and as a login alone.
+    feature, and as a login alone. logins_until: before it a login that uses no feature is counted aside.
     """
 
     reader: SourceReader
@@ -100,6 +105,7 @@ class _Wanted:
     may_repeat: bool
     first: datetime
     settled_until: datetime
+    logins_until: datetime
     windows: datetime
     start: datetime
     end: datetime
@@ -117,6 +123,7 @@ class _Wanted:
             may_repeat=found is not None and found.may_repeat_keys,
             first=min(uncounted, windows) if has_features else windows,
             settled_until=start if steps.is_few else calendar.end(steps.days[0]),
+            logins_until=start if steps.is_few else calendar.end(days.last),
             windows=windows,
             start=start,
             end=calendar.end(days.last),
@@ -126,15 +133,20 @@ class _Wanted:
         return _between(rows, self.first, self.settled_until) & self._has_feature(rows)
 
     def settled_logins(self, rows: ir.Table) -> ir.BooleanValue:
-        """And what can only be bad."""
-        is_wanted = (rows.event_type == LOGIN) | self._can_only_be_bad(rows)
-        return _between(rows, self.windows, self.settled_until) & ~self._has_feature(rows).fill_null(False) & is_wanted
+        """And what can only be bad, where nothing else is read of these days."""
+        is_wanted = rows.event_type == LOGIN
+        if self.logins_until == self.settled_until:
+            is_wanted |= self._can_only_be_bad(rows)
+        return _between(rows, self.windows, self.logins_until) & ~self._has_feature(rows).fill_null(False) & is_wanted
 
     def unsettled(self, rows: ir.Table) -> ir.BooleanValue:
         when = rows.occurred_at
         # What is often true comes first, and what costs most last: a source looks no further than it has to.
-        kept = (rows.event_type == LOGIN) | ((when >= at(when, self.start)) & self._counts_on_its_day(rows))
-        kept |= self._can_only_be_bad(rows)
+        kept = (when >= at(when, self.start)) & self._counts_on_its_day(rows)
+        if self.logins_until == self.settled_until:
+            kept = (rows.event_type == LOGIN) | kept | self._can_only_be_bad(rows)
+        else:
+            kept = (rows.event_type != LOGIN).fill_null(True) & (kept | self._can_only_be_bad(rows))
         if self.settled_until < self.windows:
             kept = (when >= at(when, self.windows)) & kept
         return _between(rows, self.settled_until, self.end) & (self._has_feature(rows) | kept)

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from health_pipeline.days import DAY, Calendar, DayRange
-from health_pipeline.metrics.events import daily_events
+from health_pipeline.metrics.events import daily_events, settled_logins
 from health_pipeline.metrics.login_days import active_users
 from health_pipeline.metrics.steps import WINDOW_DAYS, Steps
 from health_pipeline.sources.engine import new_engine
@@ -34,19 +34,26 @@ SEATS = {"tenant_id": "string", "user_id": "string", "created_day": "int64", "de
     ),
     logins=st.lists(st.tuples(st.sampled_from(sorted(TENANT_OF)), st.integers(0, (MOST_DAYS + 45) * 24))),
     types=st.sampled_from([("login", None), ("login", "X"), ("page_view", None)]),
+    is_aside=st.booleans(),
 )
-@example(length=1, lives={"u": (-40, None)}, logins=[("u", 29 * 24 + 23)], types=("login", None))
-@example(length=1, lives={"u": (-40, None)}, logins=[("u", 30 * 24 + 23)], types=("login", "X"))
+@example(length=1, lives={"u": (-40, None)}, logins=[("u", 29 * 24 + 23)], types=("login", None), is_aside=True)
+@example(length=1, lives={"u": (-40, None)}, logins=[("u", 30 * 24 + 23)], types=("login", "X"), is_aside=False)
 @example(
-    length=100, lives={"w": (3, 90)}, logins=[("w", hours) for hours in range(0, 3400, 700)], types=("login", None)
+    length=100,
+    lives={"w": (3, 90)},
+    logins=[("w", hours) for hours in range(0, 3400, 700)],
+    types=("login", None),
+    is_aside=True,
 )
 def test_active_users_are_counted_as_the_rule_says(
     length: int,
     lives: dict[str, tuple[int, int | None]],
     logins: list[tuple[str, int]],
     types: tuple[str, str | None],
+    is_aside: bool,
 ) -> None:
-    """lives: from and until which day of the range a user may log in. logins: hours before the end of the last day."""
+    """lives: from and until which day of the range a user may log in. logins: hours before the end of the last day. is_aside:
+    whether logins that use no feature are counted as a source does, by instants with a zone."""
     days = DayRange(LAST - timedelta(days=length - 1), LAST)
     steps = Steps.of(days, 1)
     kind, feature = types
@@ -56,7 +63,12 @@ def test_active_users_are_counted_as_the_rule_says(
     )
     seats = ibis.memtable([(TENANT_OF[user], user, *life) for user, life in lives.items()], schema=SEATS)
     engine = new_engine()
-    found = engine.to_pyarrow(active_users(daily_events(events, BERLIN, days, steps), seats, steps, days)).to_pylist()
+    if is_aside and types == ("login", None):
+        of_source = events.mutate(occurred_at=events.occurred_at.cast("timestamp('UTC')"))
+        counts = settled_logins(of_source, BERLIN, steps)
+    else:
+        counts = daily_events(events, BERLIN, days, steps)
+    found = engine.to_pyarrow(active_users(counts, seats, steps, days)).to_pylist()
     engine.disconnect()
     assert {(row["tenant_id"], row["day"]): (row["active_users"], row["daily_active_users"]) for row in found} == (
         counted(days, lives, instants if kind == "login" else [])
