@@ -47,10 +47,10 @@ def active_users(events: ir.Table, seats: ir.Table, steps: Steps, days: DayRange
     logins = events.filter((events.event_type == LOGIN) & events.user_id.notnull())
     of_user = logins.group_by(keys).agg(**{name: logins[name].bit_or().fill_null(0) for name in names})
     of_seat = of_user.inner_join(seats, keys)
-    until = ibis.least(of_seat.deactivated_day.fill_null(len(days)), len(days))
-    with_days = of_seat.mutate(day=ibis.range(ibis.greatest(of_seat.created_day, 0), until).unnest())
-    on_days = with_days.inner_join(_masks(steps, days), "day")
-    active = on_days.filter(_has_any(on_days, names, "window"))
+    # Each with each, as the engine would look up the few days among all users' days.
+    on_days = of_seat.cross_join(_masks(steps, days))
+    may_log_in = (on_days.created_day <= on_days.day) & (on_days.day < on_days.deactivated_day).fill_null(True)
+    active = on_days.filter(may_log_in & _has_any(on_days, names, "window"))
     return active.group_by(["tenant_id", "day"]).agg(
         active_users=active.count(), daily_active_users=_has_any(active, names, "day").sum()
     )
