@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import IO
 
 from benchmarks.databases import execute
 from benchmarks.measuring.processes import PeakMemory, cpu_seconds
@@ -33,12 +34,17 @@ def run_command(
             _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         cpu = usage.ru_utime + usage.ru_stime + cpu_seconds(postmaster) - before
-        for file in (output, errors):
-            file.seek(0)
+        output.seek(0)
         if status != 0:
-            # The first arguments say what it was; others may hold a URL with its password.
-            raise RuntimeError(f"{' '.join(map(str, arguments[:4]))} failed: {errors.read()[-2000:]}")
+            raise RuntimeError(failure(arguments, errors))
         return output.read(), Measured(wall, cpu, memory=peak.bytes if peak else 0)
+
+
+def failure(arguments: Sequence[str | Path], errors: IO[str]) -> str:
+    """What to say of a program that failed, with the end of its errors."""
+    errors.seek(0)
+    # The first arguments say what it was; others may hold a URL with its password.
+    return f"{' '.join(map(str, arguments[:4]))} failed: {errors.read()[-2000:]}"
 
 
 def run_backfill(plan: Plan, environment: Mapping[str, str], is_watched: bool = False) -> Measured:

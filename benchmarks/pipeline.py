@@ -18,7 +18,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def pipeline_runs(plan: Plan, clock: StageClock) -> Iterator[dict[str, int]]:
-    """Run the range so many times; before each, the warehouse is as a night finds it: with the day before, and no later one.
+    """Run the range again and again; before each, the warehouse is as a night finds it: with the day before, and no later one.
 
     Leaves the database plan.prepared behind, which is that state, and in the warehouse the rows of the last run.
     """
@@ -31,7 +31,7 @@ def pipeline_runs(plan: Plan, clock: StageClock) -> Iterator[dict[str, int]]:
         recreate(plan.server, _name(plan.warehouse))
         _run(instance, plan.day_before)
         recreate(plan.server, plan.prepared, template=_name(plan.warehouse))
-        for _ in range(plan.repeats):
+        while True:
             restore_warehouse(plan)
             clock.costs = {}
             with clock.stage("Dagster"):

@@ -16,6 +16,7 @@ class Plan:
 
     server, postmaster: URL of a database to administer the server from, and the server's first process. source, warehouse,
     dagster: the three databases of the deployment; prepared: the name of a copy of the warehouse as it is before the range.
+    repeats: how often each is measured.
     """
 
     server: str

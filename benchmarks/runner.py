@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from benchmarks.command import run_backfill, run_command
+from benchmarks.command import run_backfill
 from benchmarks.compare import differing_rows
 from benchmarks.data.load import loaded_database
 from benchmarks.data.sizes import LAST_DAY, Dataset
 from benchmarks.databases import drop, postmaster, recreate, url_of
+from benchmarks.measuring.processes import PeakMemory
 from benchmarks.peers.dbt import DBT_SCHEMA, run_dbt
 from benchmarks.peers.handwritten import PEER_SCHEMA
 from benchmarks.pipeline import restore_warehouse
 from benchmarks.plan import Measured, Plan
+from benchmarks.told_worker import worker
 
 _WAREHOUSE, _PREPARED, _DAGSTER = "bench_warehouse", "bench_prepared", "bench_dagster"
 PIPELINE, COMMAND, FLOOR, SQL, DBT = "pipeline", "command", "floor", "SQL", "dbt"
@@ -88,12 +88,11 @@ def measured(plan: Plan, dataset: Dataset, options: Options, tell: Callable[[str
     """What the plan takes, the pipeline's way and its peers'."""
     environment = _environment(plan, dataset, options)
     days = len(plan.days)
-    runs: dict[str, list[Measured]] = {}
-    memory: dict[str, int] = {}
-    for kind in [kind for kind in (PIPELINE, FLOOR, SQL) if kind not in options.skipped]:
-        tell(f"{dataset.name}: {days} days, {kind}")
-        memory[kind] = _in_worker(kind, replace(plan, repeats=1), environment, is_watched=True)[0].memory
-        runs[kind] = _in_worker(kind, plan, environment)
+    kinds = [kind for kind in (PIPELINE, FLOOR, SQL) if kind not in options.skipped]
+    tell(f"{dataset.name}: {days} days, memory")
+    memory = {kind: _peak_memory(kind, plan, environment) for kind in kinds}
+    tell(f"{dataset.name}: {days} days, {', '.join(kinds)} by turns")
+    runs = _by_turns(kinds, plan, environment)
     differing = {SQL: differing_rows(plan, PEER_SCHEMA)} if SQL in runs else {}
     if options.dbt is not None and days == 1:
         tell(f"{dataset.name}: {days} days, {DBT}")
@@ -122,7 +121,18 @@ def _whole_command(plan: Plan, environment: dict[str, str], is_watched: bool = F
     return run_backfill(plan, environment, is_watched)
 
 
-def _in_worker(kind: str, plan: Plan, environment: dict[str, str], is_watched: bool = False) -> list[Measured]:
-    arguments = [sys.executable, "-m", "benchmarks.worker", kind, plan.to_json()]
-    output, whole = run_command(arguments, environment, plan.postmaster, is_watched)
-    return [Measured(**{**run, "memory": whole.memory}) for run in json.loads(output)]
+def _peak_memory(kind: str, plan: Plan, environment: dict[str, str]) -> int:
+    with worker(kind, plan, environment) as one, PeakMemory(one.process.pid, plan.postmaster) as peak:
+        one.run()
+    return peak.bytes
+
+
+def _by_turns(kinds: Sequence[str], plan: Plan, environment: dict[str, str]) -> dict[str, list[Measured]]:
+    """Each kind once, and again: a machine that is slower for a while is so for all of them."""
+    runs: dict[str, list[Measured]] = {kind: [] for kind in kinds}
+    with ExitStack() as closing:
+        workers = {kind: closing.enter_context(worker(kind, plan, environment)) for kind in kinds}
+        for _ in range(plan.repeats):
+            for kind, one in workers.items():
+                runs[kind].append(one.run())
+    return runs

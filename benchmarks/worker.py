@@ -1,6 +1,6 @@
 """A process of its own for one kind of run, so that its memory is its own: `python -m benchmarks.worker KIND PLAN`.
 
-It prints a JSON list with a Measured per repeat.
+For each line that it gets it makes a run, and prints a line with what that took (Measured as JSON).
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ def main() -> None:
     """Measure what the arguments say."""
     kind, plan = sys.argv[1], Plan(**json.loads(sys.argv[2]))
     clock = StageClock(lambda: time.process_time() + cpu_seconds(plan.postmaster))
-    measured = []
-    for rows in _runs(kind, plan, clock):
+    runs = _runs(kind, plan, clock)
+    for _ in sys.stdin:
+        rows = next(runs)
         costs, clock.costs = clock.costs, {}
         wall, cpu = (sum(cost[name] for cost in costs.values()) for name in ("wall", "cpu"))
-        measured.append(asdict(Measured(wall, cpu, costs, rows)))
-    sys.stdout.write(json.dumps(measured))
+        sys.stdout.write(json.dumps(asdict(Measured(wall, cpu, costs, rows))) + "\n")
+        sys.stdout.flush()
 
 
 def _runs(kind: str, plan: Plan, clock: StageClock) -> Iterator[dict[str, int]]:
-    """The runs, one by one, each with the rows that it read or wrote by table."""
+    """Endless runs, one by one, each with the rows that it read or wrote by table."""
     match kind:
         case "pipeline":
             from benchmarks.pipeline import pipeline_runs
@@ -38,11 +39,13 @@ def _runs(kind: str, plan: Plan, clock: StageClock) -> Iterator[dict[str, int]]:
         case "floor":
             from benchmarks.peers.floor import run_floor
 
-            yield from (run_floor(plan, clock) for _ in range(plan.repeats))
+            while True:
+                yield run_floor(plan, clock)
         case "SQL":
             from benchmarks.peers.handwritten import run_handwritten
 
-            yield from (run_handwritten(plan, clock) for _ in range(plan.repeats))
+            while True:
+                yield run_handwritten(plan, clock)
         case _:
             raise ValueError(kind)
 
