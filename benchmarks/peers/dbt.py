@@ -33,8 +33,7 @@ def _run(program: Path, plan: Plan, day: str, scratch: Path) -> Measured:
     execute(plan.server, "CHECKPOINT")
     for option, folder in folders.items():
         arguments += [option, folder]
-    _, measured = run_command(arguments, _environment(plan.source), plan.postmaster)
-    return measured
+    return run_command(arguments, _environment(plan.source), plan.postmaster)
 
 
 def _environment(url: str) -> dict[str, str]:
