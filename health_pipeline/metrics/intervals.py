@@ -29,7 +29,7 @@ class Change:
     """What changes figures. rows: an entity's keys, day, and by how much each of the figures; null: not at all.
 
     By how much is a whole number, kept as one of floating point: these are exact up to 2 ** 53, and an engine that sums whole ones
-    in 128 bits takes twice as long for it.
+    in 128 bits takes longer.
     lasts: whether from that day on, or on that day alone. moments: of the rows, when it happened.
     """
 

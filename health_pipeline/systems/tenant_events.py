@@ -129,24 +129,27 @@ class _Wanted:
             end=calendar.end(days.last),
         )
 
+    @property
+    def has_logins_apart(self) -> bool:
+        """Whether logins are counted aside of days of which other events are read."""
+        return self.logins_until > self.settled_until
+
     def settled_uses(self, rows: ir.Table) -> ir.BooleanValue:
         return _between(rows, self.first, self.settled_until) & self._has_feature(rows)
 
     def settled_logins(self, rows: ir.Table) -> ir.BooleanValue:
         """And what can only be bad, where nothing else is read of these days."""
         is_wanted = rows.event_type == LOGIN
-        if self.logins_until == self.settled_until:
+        if not self.has_logins_apart:
             is_wanted |= self._can_only_be_bad(rows)
         return _between(rows, self.windows, self.logins_until) & ~self._has_feature(rows).fill_null(False) & is_wanted
 
     def unsettled(self, rows: ir.Table) -> ir.BooleanValue:
         when = rows.occurred_at
         # What is often true comes first, and what costs most last: a source looks no further than it has to.
-        kept = (when >= at(when, self.start)) & self._counts_on_its_day(rows)
-        if self.logins_until == self.settled_until:
-            kept = (rows.event_type == LOGIN) | kept | self._can_only_be_bad(rows)
-        else:
-            kept = (rows.event_type != LOGIN).fill_null(True) & (kept | self._can_only_be_bad(rows))
+        is_login = rows.event_type == LOGIN
+        kept = ((when >= at(when, self.start)) & self._counts_on_its_day(rows)) | self._can_only_be_bad(rows)
+        kept = ~is_login.fill_null(False) & kept if self.has_logins_apart else is_login | kept
         if self.settled_until < self.windows:
             kept = (when >= at(when, self.windows)) & kept
         return _between(rows, self.settled_until, self.end) & (self._has_feature(rows) | kept)
