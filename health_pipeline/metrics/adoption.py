@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -23,6 +23,7 @@ from health_pipeline.metrics.steps import WINDOW_DAYS
 from health_pipeline.metrics.tenants import tenant_lives
 
 _KEYS = ["tenant_id", "feature_key"]
+_PAIR = ["pair"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ _FIGURES = ("usage_count", "usage_count_30d", "entitlements")
 class FeatureUse:
     """Feature adoption by stretches of days on which nothing changes, a few for each tenant and feature, however many days.
 
-    stretches: tenant_id, feature_key, day and until (indexes into `days`; while the tenant is active), and what was used so far.
+    stretches: tenant_id, feature_key, pair (both as a number, in their order), day and until (indexes into `days`; while the
+    tenant is active), and what was used so far.
     """
 
     days: DayRange
@@ -57,7 +59,8 @@ class FeatureUse:
     is_all_enabled: bool
 
     def rows(self, days: DayRange) -> ir.Table:
-        """Rows of feature_adoption for some of the days; grain: metric_date, tenant active at end(D), tracked feature."""
+        """Rows of feature_adoption for some of the days, and their pair; grain: metric_date, tenant active at end(D), tracked
+        feature, in this order."""
         rows = on_each_day(self.stretches, self.days, days).inner_join(_features(self.category_of), "feature_key")
         return rows.select(
             "metric_date",
@@ -70,12 +73,13 @@ class FeatureUse:
             last_used_at=rows.last_used_at,
             usage_count=rows.usage_count,
             usage_count_30d=rows.usage_count_30d,
-        )
+            pair=rows.pair,
+        ).order_by(["metric_date", "pair"])
 
     def adopted_features(self) -> ir.Table:
         """How many features a tenant has adopted; grain: metric_date and tenant_id, active or not."""
         used = self.stretches.filter(self.stretches.usage_count >= 1)
-        first = used.group_by(_KEYS).agg(day=used.day.min())
+        first = used.group_by(["tenant_id", "pair"]).agg(day=used.day.min())
         adopted = from_day_on(first, ["tenant_id"], first.day, adopted_features=1)
         tenants = self.stretches.select("tenant_id").distinct()
         return counts_by_day(adopted, tenants, ["adopted_features"], self.days).drop("day")
@@ -95,23 +99,24 @@ def feature_use(
     events: as daily_events counts them; every use of a tracked feature before end(days.last), but for those of the base.
     entitlements None: every feature is enabled.
     """
-    features = _features(category_of)
-    daily = _daily_uses(events, features, days)
+    pairs = _pairs(tenant_lives(tenants, calendar, days), category_of)
+    names = pairs.select(*_KEYS, "pair")
+    daily = _daily_uses(events.inner_join(names, _KEYS), _PAIR, days)
     if base is not None:
-        daily = daily.union(base.as_daily_uses(days), distinct=False)
+        before = base.as_daily_uses(days).inner_join(names, _KEYS)
+        daily = daily.union(before.select(daily.columns), distinct=False)
     moments = Moments("first_used_at", "last_used_at")
     changes = [
-        *from_day_on(daily, _KEYS, daily.day, moments, usage_count=daily.uses, usage_count_30d=daily.uses),
-        *from_day_on(daily, _KEYS, daily.day + WINDOW_DAYS, usage_count_30d=-daily.uses),
+        *from_day_on(daily, _PAIR, daily.day, moments, usage_count=daily.uses, usage_count_30d=daily.uses),
+        *from_day_on(daily, _PAIR, daily.day + WINDOW_DAYS, usage_count_30d=-daily.uses),
     ]
     if entitlements is not None:
-        enabled = calendar.day_index(entitlements.enabled_at, days)
-        disabled = calendar.day_index(entitlements.disabled_at, days)
-        changes += within(entitlements, _KEYS, enabled, disabled, entitlements=1)
-    lives = tenant_lives(tenants, calendar, days)
-    pairs = lives.select("tenant_id").cross_join(features.select("feature_key"))
-    counted = counts_by_stretch(changes, pairs, _FIGURES, days)
-    of_life = counted.inner_join(lives, "tenant_id")
+        rights = entitlements.inner_join(names, _KEYS)
+        enabled = calendar.day_index(rights.enabled_at, days)
+        disabled = calendar.day_index(rights.disabled_at, days)
+        changes += within(rights, _PAIR, enabled, disabled, entitlements=1)
+    counted = counts_by_stretch(changes, pairs.select(_PAIR), _FIGURES, days)
+    of_life = counted.inner_join(pairs, _PAIR)
     stretches = of_life.mutate(
         day=ibis.greatest(of_life.day, of_life.created_day), until=earlier(of_life.until, of_life.deactivated_day)
     ).drop("created_day", "deactivated_day")
@@ -124,7 +129,8 @@ def uses_until(events: ir.Table, category_of: Mapping[str, str], as_of: date) ->
 
     events: as daily_events counts them; as_of must not lie before their earliest day.
     """
-    daily = _daily_uses(events, _features(category_of), DayRange(as_of, as_of))
+    tracked = events.semi_join(_features(category_of), "feature_key")
+    daily = _daily_uses(tracked, _KEYS, DayRange(as_of, as_of))
     return daily.group_by(_KEYS).agg(
         uses=daily.uses.sum(), first_used_at=daily.first_used_at.min(), last_used_at=daily.last_used_at.max()
     )
@@ -137,10 +143,23 @@ def _features(category_of: Mapping[str, str]) -> ir.Table:
     )
 
 
-def _daily_uses(events: ir.Table, features: ir.Table, days: DayRange) -> ir.Table:
-    """Uses of tracked features up to the end of the range; grain: tenant, feature and day."""
-    uses = events.semi_join(features, "feature_key").filter(lambda t: t.feature_key.notnull())
+def _pairs(lives: ir.Table, category_of: Mapping[str, str]) -> ir.Table:
+    """Tenants and tracked features; grain: pair, a number, as numbers are grouped and sorted in half the time of two texts.
+
+    Pairs are in the order of tenant_id and feature_key. Columns: these two and what `lives` has.
+    """
+    keys = sorted(category_of)
+    features = ibis.memtable(
+        {"feature_key": keys, "place": range(len(keys))}, schema={"feature_key": "string", "place": "int64"}
+    )
+    in_order = lives.mutate(tenant=ibis.row_number().over(order_by="tenant_id"))
+    grid = in_order.cross_join(features)
+    return grid.mutate(pair=grid.tenant * len(keys) + grid.place).drop("tenant", "place")
+
+
+def _daily_uses(uses: ir.Table, keys: Sequence[str], days: DayRange) -> ir.Table:
+    """Uses of tracked features up to the end of the range; grain: what the keys tell apart, and day."""
     uses = uses.mutate(day=index_in(uses.day, days)).filter(lambda t: t.day < len(days))
-    return uses.group_by([*_KEYS, "day"]).agg(
+    return uses.group_by([*keys, "day"]).agg(
         uses=uses.row_count.sum(), first_used_at=uses.first_at.min(), last_used_at=uses.last_at.max()
     )
