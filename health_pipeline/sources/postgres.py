@@ -109,6 +109,9 @@ class PostgresConnector:
             return lambda: self.load(rows)
 
         def arrived() -> ir.Table:
+            if coming.cancel():
+                # It waits for others there, and nobody waits for this session.
+                return self.load(rows)
             with _source_errors(_UNREADABLE):
                 return stored(self.engine, coming.result().to_reader(), as_they_are)
 

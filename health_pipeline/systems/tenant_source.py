@@ -49,13 +49,13 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
     of_run = TenantEvents(reader, context, days)
     base = _usable_base(of_run)
     tenants = reader.read(contract.TENANTS)
-    # What is little, or counted by the source itself, comes while most is read.
+    # What is little, or counted by the source itself, comes while most is read; what takes longest first.
+    events = of_run.begun(base.as_of if base else None)
     assignments = _begun_assignments(of_run)
     cases = reader.begun(contract.CASES, parts=[_since_windows(of_run, "created_at", "closed_at")])
     campaigns = reader.begun(contract.CAMPAIGNS)
     tickets = reader.begun(contract.SUPPORT_TICKETS, parts=[_since_windows(of_run, "opened_at")])
     entitlements = reader.begun(contract.FEATURE_ENTITLEMENTS)
-    events = of_run.begun(base.as_of if base else None)
     users = reader.read(contract.USERS, columns=["deactivated_at"])
     counted_events = events()
     # These tables are required, and the reader's check has seen them.

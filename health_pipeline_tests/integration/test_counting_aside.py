@@ -112,6 +112,19 @@ def test_a_source_that_allows_one_session(postgres: Make, monkeypatch: pytest.Mo
         administer(url, "DROP ROLE lonely")
 
 
+def test_the_first_session_takes_what_waits_for_the_second(postgres: Make) -> None:
+    url = postgres(*LEAST)
+    with closing(PostgresConnector(url, 60, 600)) as connector, closing(psycopg2.connect(url)) as other:
+        tenants, users = (
+            ibis.table({"tenant_id": "string"}, name=name, database="app") for name in ("tenants", "users")
+        )
+        with other, other.cursor() as cursor:
+            cursor.execute("LOCK TABLE app.tenants")
+            locked, waiting = connector.load_aside(tenants), connector.load_aside(users)
+            assert waiting().to_pyarrow().num_rows == value(url, "SELECT count(*) FROM app.users")
+        assert locked().to_pyarrow().num_rows == value(url, "SELECT count(*) FROM app.tenants")
+
+
 def test_a_run_that_ends_gives_up_what_is_counted(postgres: Make) -> None:
     url = postgres(*LEAST)
     connector = PostgresConnector(url, 60, 600)
