@@ -118,7 +118,8 @@ class PostgresConnector:
         return arrived
 
     def _query(self, rows: ir.Table) -> str:
-        query = str(ibis.to_sql(rows, dialect="postgres"))
+        with _merged_selects():
+            query = str(ibis.to_sql(rows, dialect="postgres"))
         used = {op.name for op in rows.op().find(ops.UnboundTable)} & set(self._selects)
         if used:
             selects = ", ".join(
@@ -195,6 +196,16 @@ WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indp
 GROUP BY i.indexrelid, i.indnkeyatts
 HAVING count(*) = i.indnkeyatts
 """
+
+
+@contextmanager
+def _merged_selects() -> Iterator[None]:
+    """Ibis merges nested selects: what would stand twice, such as all rows of a table, PostgreSQL would compute as a whole first."""
+    ibis.options.sql.fuse_selects = True
+    try:
+        yield
+    finally:
+        ibis.options.sql.fuse_selects = False
 
 
 @contextmanager

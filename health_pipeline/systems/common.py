@@ -23,7 +23,7 @@ from health_pipeline.systems.context import RunContext
 from health_pipeline.tables.declare import Table
 from health_pipeline.warehouse.writer import Writer, writing
 
-ROWS_PER_BATCH = 100_000
+ROWS_PER_BATCH = 200_000
 
 
 @dataclass(frozen=True)
