@@ -56,7 +56,7 @@ class CountedRows:
     """What `SourceReader.read` gives, as counts.
 
     columns, parts: as in `SourceReader.read`; with asides and no parts all is counted aside. is_little: whether the counts are
-    a small part of the rows.
+    a small part of the rows. is_meanwhile: whether the rows are few, and read while others are.
     Where the source doesn't guarantee that keys are unique, rows have to be compared, and are read in full first.
     """
 
@@ -66,6 +66,7 @@ class CountedRows:
     parts: Sequence[Predicate]
     counting: Counting
     is_little: bool = False
+    is_meanwhile: bool = False
     asides: Sequence[Aside] = ()
 
     def begun(self) -> Callable[[], ir.Table | None]:
@@ -77,6 +78,8 @@ class CountedRows:
             return self._read_in_full
         load = self.reader.connector.load_aside
         coming = [load(self._counted_there(found, aside)) for aside in self.asides if aside.is_meanwhile]
+        if self._read_parts and self.is_meanwhile:
+            coming.append(load(self._rows(found), self._counted_here))
         return lambda: self.groups(found, coming)
 
     def _read_in_full(self) -> ir.Table:
@@ -86,6 +89,13 @@ class CountedRows:
 
     def _counted_there(self, found: FoundTable, aside: Aside) -> ir.Table:
         return logical_instants(aside.counting(self._dated(found.named(aside.where)), [_BAD_AT]))
+
+    def _rows(self, found: FoundTable) -> ir.Table:
+        names = found.names_with(self.columns)
+        return union([found.rows(names, part) for part in self._read_parts])
+
+    def _counted_here(self, arriving: ir.Table) -> ir.Table:
+        return self.counting(self._dated(arriving), [_BAD_AT])
 
     def _dated(self, rows: ir.Table) -> ir.Table:
         when = rows[self.table.creation]
@@ -103,10 +113,8 @@ class CountedRows:
         assert good_tenants is not None
         load = self.reader.connector.load
         pieces = [load(self._counted_there(found, aside)) for aside in self.asides if not aside.is_meanwhile]
-        if self._read_parts:
-            names = found.names_with(self.columns)
-            rows = union([found.rows(names, part) for part in self._read_parts])
-            pieces.append(load(rows, lambda arriving: self.counting(self._dated(arriving), [_BAD_AT]), self.is_little))
+        if self._read_parts and not self.is_meanwhile:
+            pieces.append(load(self._rows(found), self._counted_here, self.is_little))
         pieces += [arrived() for arrived in coming]
         groups = union(pieces)
         self.reader.rows_read[self.table.name] = int(groups.row_count.sum().to_pyarrow().as_py() or 0)

@@ -40,8 +40,8 @@ class _InPlaceConnector(ABC):
         with _source_errors("the source can't be read: "):
             return self.engine.create_table(ibis.util.gen_name("rows"), made(rows), temp=True)
 
-    def load_aside(self, rows: ir.Table) -> Callable[[], ir.Table]:
-        return lambda: self.load(rows)
+    def load_aside(self, rows: ir.Table, made: Step = as_they_are) -> Callable[[], ir.Table]:
+        return lambda: self.load(rows, made)
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         return settled(self.engine, rows, loaded)

@@ -103,17 +103,17 @@ class PostgresConnector:
             self._cursor.execute(query)
             return stored(self.engine, self._cursor.fetch_record_batch(), made)
 
-    def load_aside(self, rows: ir.Table) -> Callable[[], ir.Table]:
+    def load_aside(self, rows: ir.Table, made: Step = as_they_are) -> Callable[[], ir.Table]:
         coming = self._aside.begun(self._query(rows), self._cursor)
         if coming is None:
-            return lambda: self.load(rows)
+            return lambda: self.load(rows, made)
 
         def arrived() -> ir.Table:
             if coming.cancel():
                 # It waits for others there, and nobody waits for this session.
-                return self.load(rows)
+                return self.load(rows, made)
             with _source_errors(_UNREADABLE):
-                return stored(self.engine, coming.result().to_reader(), as_they_are)
+                return stored(self.engine, coming.result().to_reader(), made)
 
         return arrived
 

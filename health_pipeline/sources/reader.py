@@ -55,7 +55,7 @@ class Connector(Protocol):
     def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:
         """The rows as a table of the engine, or what is made of them there as they arrive. is_little: that is few rows."""
 
-    def load_aside(self, rows: ir.Table) -> Callable[[], ir.Table]:
+    def load_aside(self, rows: ir.Table, made: Step = as_they_are) -> Callable[[], ir.Table]:
         """Begin to load few rows, while others are loaded; what it gives waits for them."""
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:

@@ -63,8 +63,8 @@ class SparkConnector:
     def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:  # noqa: ARG002
         return self.engine.kept(made(rows))
 
-    def load_aside(self, rows: ir.Table) -> Callable[[], ir.Table]:
-        return lambda: self.load(rows)
+    def load_aside(self, rows: ir.Table, made: Step = as_they_are) -> Callable[[], ir.Table]:
+        return lambda: self.load(rows, made)
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:  # noqa: ARG002
         table = self.engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)

@@ -56,16 +56,16 @@ def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> T
     campaigns = reader.begun(contract.CAMPAIGNS)
     tickets = reader.begun(contract.SUPPORT_TICKETS, parts=[_since_windows(of_run, "opened_at")])
     entitlements = reader.begun(contract.FEATURE_ENTITLEMENTS)
-    users = reader.read(contract.USERS, columns=["deactivated_at"])
-    counted_events = events()
+    users = reader.begun(contract.USERS, columns=["deactivated_at"])
+    counted_events, all_users = events(), users()
     # These tables are required, and the reader's check has seen them.
     assert tenants is not None
-    assert users is not None
+    assert all_users is not None
     assert counted_events is not None
     inputs = UsageInputs(
         steps=of_run.steps,
         tenants=tenants,
-        users=users,
+        users=all_users,
         events=counted_events,
         cases=cases(),
         campaigns=campaigns(),
@@ -85,7 +85,7 @@ def _begun_assignments(of_run: TenantEvents) -> Callable[[], ir.Table | None]:
 
     is_aside = steps.is_few and counts_aside(of_run.reader, table)
     asides = [Aside(every_row, counted)] if is_aside else []
-    return CountedRows(of_run.reader, table, [], [], counted, is_little=steps.is_few, asides=asides).begun()
+    return CountedRows(of_run.reader, table, [], [], counted, is_meanwhile=True, asides=asides).begun()
 
 
 def _since_windows(of_run: TenantEvents, *columns: str) -> Predicate:
