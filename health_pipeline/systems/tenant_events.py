@@ -57,10 +57,7 @@ class TenantEvents:
     def begun(self, base_day: date | None) -> Callable[[], ir.Table | None]:
         """Begin to read: of the days the events that figures count, those of an unknown type and all that may repeat; of these
         and the windows before them the logins, the uses of features and what can only be bad; before that every use after the
-        base's day (None: every use). And what has no instant, or an impossible one.
-
-        Where there is a base, runs of these days have met what can only be bad in the windows before them.
-        """
+        base's day (None: every use). And what has no instant, or an impossible one."""
         wanted = _Wanted.of(self, base_day)
         parts: list[Predicate] = [wanted.unsettled]
         asides = self._asides(wanted)
@@ -99,9 +96,8 @@ class _Wanted:
     """Which events before `end` are read, as predicates that exclude each other; instants, UTC.
 
     may_repeat: whether there can be events of one event_id, which have to be compared. first: of the first use that is read.
-    windows: the start of all windows; start: of the days. bad_since: from when on what can only be bad is read. settled_until:
-    before it an event counts as a use, by tenant and feature, and as a login alone. logins_until: before it a login that uses no
-    feature is counted aside.
+    windows: the start of all windows; start: of the days. settled_until: before it an event counts as a use, by tenant and
+    feature, and as a login alone. logins_until: before it a login that uses no feature is counted aside.
     """
 
     reader: SourceReader
@@ -112,7 +108,6 @@ class _Wanted:
     logins_until: datetime
     windows: datetime
     start: datetime
-    bad_since: datetime
     end: datetime
 
     @classmethod
@@ -131,7 +126,6 @@ class _Wanted:
             logins_until=start if steps.is_few else calendar.end(days.last),
             windows=windows,
             start=start,
-            bad_since=windows if base_day is None else start,
             end=calendar.end(days.last),
         )
 
@@ -146,7 +140,7 @@ class _Wanted:
     def settled_logins(self, rows: ir.Table) -> ir.BooleanValue:
         """And what can only be bad, where nothing else is read of these days."""
         is_wanted = rows.event_type == LOGIN
-        if self.bad_since < self.settled_until and not self.has_logins_apart:
+        if not self.has_logins_apart:
             is_wanted |= self._can_only_be_bad(rows)
         return _between(rows, self.windows, self.logins_until) & ~self._has_feature(rows).fill_null(False) & is_wanted
 
@@ -154,9 +148,10 @@ class _Wanted:
         when = rows.occurred_at
         # What is often true comes first, and what costs most last: a source looks no further than it has to.
         is_login = rows.event_type == LOGIN
-        kept = (when >= at(when, self.start)) & self._counts_on_its_day(rows)
-        kept |= (when >= at(when, self.bad_since)) & self._can_only_be_bad(rows)
+        kept = ((when >= at(when, self.start)) & self._counts_on_its_day(rows)) | self._can_only_be_bad(rows)
         kept = ~is_login.fill_null(False) & kept if self.has_logins_apart else is_login | kept
+        if self.settled_until < self.windows:
+            kept = (when >= at(when, self.windows)) & kept
         return _between(rows, self.settled_until, self.end) & (self._has_feature(rows) | kept)
 
     def _can_only_be_bad(self, rows: ir.Table) -> ir.BooleanValue:

@@ -119,26 +119,6 @@ def test_a_very_late_use_is_found_within_a_week_or_by_a_backfill(source: str, wa
     assert value(warehouse, "SELECT count(*) FROM health.feature_use_bases") == 1
 
 
-def test_what_can_only_be_bad_is_looked_for_on_new_days_and_once_a_week_in_all_windows(
-    source: str, warehouse: str
-) -> None:
-    def recorded(clock: datetime = CLOCK) -> set[str]:
-        run(context_for(source, warehouse, clock), NIGHT.first, NIGHT.last)
-        rows = query(warehouse, "SELECT row::json ->> 'user_id' AS who FROM health.quarantined_rows")
-        return {row["who"] for row in rows}
-
-    execute(source, "ALTER TABLE app.events ADD event_id text PRIMARY KEY DEFAULT gen_random_uuid()::text")
-    assert recorded() == {"u"}, "the use of an unknown tenant"
-    events = (
-        "('x', 'viewer', 'page_view', '2024-03-01 12:00:00+00', NULL), ('x', 'user', 'login', '2024-03-01 12:00:00+00', NULL),"
-        f" ('x', 'viewer today', 'page_view', '{NIGHT.first} 12:00:00+00', NULL),"
-        f" ('a', 'untyped', '', '{NIGHT.last} 12:00:00+00', NULL)"
-    )
-    execute(source, f"INSERT INTO app.events VALUES {events}")
-    assert recorded() == {"u", "user", "viewer today", "untyped"}
-    assert recorded(CLOCK + timedelta(days=7, seconds=1)) == {"u", "user", "viewer today", "untyped", "viewer"}
-
-
 def test_an_older_range_leaves_the_newer_base(source: str, warehouse: str) -> None:
     run(context_for(source, warehouse, CLOCK), NIGHT.first, NIGHT.last)
     run(context_for(source, warehouse, CLOCK), date(2024, 2, 1), date(2024, 2, 3))
