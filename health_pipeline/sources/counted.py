@@ -70,7 +70,7 @@ class CountedRows:
     asides: Sequence[Aside] = ()
 
     def begun(self) -> Callable[[], ir.Table | None]:
-        """Begin to count what is counted aside; what it gives reads the rest, and waits for it. None: a table not mapped."""
+        """Begin what is counted aside or read meanwhile; what it gives reads the rest, and waits. None: a table not mapped."""
         found = self.reader.find(self.table)
         if found is None:
             return lambda: None
