@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import ibis
 import ibis.expr.types as ir
@@ -76,7 +77,7 @@ class CountedRows:
             return lambda: None
         if found.may_repeat_keys:
             return self._read_in_full
-        load = self.reader.connector.load_aside
+        load = partial(self.reader.connector.load_aside, is_stretch=True)
         coming = [load(self._counted_there(found, aside)) for aside in self.asides if aside.is_meanwhile]
         if self._read_parts and self.is_meanwhile:
             coming.append(load(self._rows(found), self._counted_here))
@@ -111,10 +112,10 @@ class CountedRows:
         """The counts of good rows, once the bad ones are recorded."""
         good_tenants = self.reader.read(TENANTS)
         assert good_tenants is not None
-        load = self.reader.connector.load
+        load = partial(self.reader.connector.load, is_stretch=True)
         pieces = [load(self._counted_there(found, aside)) for aside in self.asides if not aside.is_meanwhile]
         if self._read_parts and not self.is_meanwhile:
-            pieces.append(load(self._rows(found), self._counted_here, self.is_little))
+            pieces.append(load(self._rows(found), self._counted_here, is_little=self.is_little))
         pieces += [arrived() for arrived in coming]
         groups = union(pieces)
         self.reader.rows_read[self.table.name] = int(groups.row_count.sum().to_pyarrow().as_py() or 0)

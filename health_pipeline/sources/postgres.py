@@ -19,7 +19,7 @@ from health_pipeline.postgres_urls import connection_uri, libpq_message
 from health_pipeline.sources.engine import Step, as_they_are, kept, lent, new_engine, settled, stored
 from health_pipeline.sources.logical import Relation
 from health_pipeline.sources.mapping import Place
-from health_pipeline.sources.postgres_aside import PostgresAside
+from health_pipeline.sources.postgres_aside import PostgresAside, in_stretches
 
 # As PostgreSQL names them. What only becomes text by a cast stands as uuid here, which the logical form casts.
 _TYPES: dict[str, dt.DataType] = {
@@ -94,24 +94,28 @@ class PostgresConnector:
         }
         return type_names, schema
 
-    def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:
+    def load(
+        self, rows: ir.Table, made: Step = as_they_are, *, is_little: bool = False, is_stretch: bool = False
+    ) -> ir.Table:
         query = self._query(rows)
-        with _source_errors(_UNREADABLE):
+        with _source_errors(_UNREADABLE), in_stretches(self._cursor, is_stretch):
             self._cursor.adbc_statement.set_options(
                 **{_BATCH: str(_SMALL_BATCH_BYTES if is_little else _LARGE_BATCH_BYTES)}
             )
             self._cursor.execute(query)
             return stored(self.engine, self._cursor.fetch_record_batch(), made)
 
-    def load_aside(self, rows: ir.Table, made: Step = as_they_are) -> Callable[[], ir.Table]:
-        coming = self._aside.begun(self._query(rows), self._cursor)
+    def load_aside(
+        self, rows: ir.Table, made: Step = as_they_are, *, is_stretch: bool = False
+    ) -> Callable[[], ir.Table]:
+        coming = self._aside.begun(self._query(rows), self._cursor, is_stretch=is_stretch)
         if coming is None:
-            return lambda: self.load(rows, made)
+            return lambda: self.load(rows, made, is_stretch=is_stretch)
 
         def arrived() -> ir.Table:
             if coming.cancel():
                 # It waits for others there, and nobody waits for this session.
-                return self.load(rows, made)
+                return self.load(rows, made, is_stretch=is_stretch)
             with _source_errors(_UNREADABLE):
                 return stored(self.engine, coming.result().to_reader(), made)
 
@@ -184,6 +188,9 @@ _TUNING = (
     "SELECT set_config('work_mem', greatest(pg_size_bytes(current_setting('work_mem')), 67108864) / 1024 || 'kB', true)",
     # Rows leave by one process, and what is counted meanwhile takes the other processor.
     "SELECT set_config('max_parallel_workers_per_gather', '0', true)",
+    # Pages come in their order, which disks and systems read ahead by themselves; other processes that read ahead for the server
+    # take a processor. Who knows the disk better has set it.
+    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'effective_io_concurrency' AND source = 'default'",
 )
 _TYPE_OF = (
     "SELECT format_type(coalesce(nullif(typbasetype, 0), oid), NULL) || CASE WHEN typtype = 'e' THEN ' enum' ELSE '' END"

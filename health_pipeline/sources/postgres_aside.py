@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 _LOGGER = logging.getLogger(__name__)
+
+
+@contextmanager
+def in_stretches(cursor: dbapi.Cursor, is_stretch: bool) -> Iterator[None]:
+    """Queries of many rows that lie together: the index tells of pages, which are then looked at whole, rather than row by row."""
+    if not is_stretch:
+        yield
+        return
+    cursor.execute("SET LOCAL enable_indexscan = off")
+    yield
+    # After an error there is no transaction, and nothing else is read.
+    cursor.execute("SET LOCAL enable_indexscan TO DEFAULT")
 
 
 class PostgresAside:
@@ -22,11 +34,11 @@ class PostgresAside:
         self._is_refused = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aside")
 
-    def begun(self, query: str, first: dbapi.Cursor) -> Future[pa.Table] | None:
+    def begun(self, query: str, first: dbapi.Cursor, *, is_stretch: bool) -> Future[pa.Table] | None:
         """The rows of the query, as they come; None where the server allows no second session: the first one has to do it."""
         if self._session is None and not self._is_refused:
             self._open(first)
-        return None if self._session is None else self._thread.submit(self._rows, query, self._session[1])
+        return None if self._session is None else self._thread.submit(self._rows, query, self._session[1], is_stretch)
 
     def _open(self, first: dbapi.Cursor) -> None:
         first.execute("SELECT pg_export_snapshot()")
@@ -39,9 +51,10 @@ class PostgresAside:
             _LOGGER.info("The source allows no second session; what could be counted meanwhile is counted afterwards.")
 
     @staticmethod
-    def _rows(query: str, cursor: dbapi.Cursor) -> pa.Table:
-        cursor.execute(query)
-        return cursor.fetch_arrow_table()
+    def _rows(query: str, cursor: dbapi.Cursor, is_stretch: bool) -> pa.Table:
+        with in_stretches(cursor, is_stretch):
+            cursor.execute(query)
+            return cursor.fetch_arrow_table()
 
     def close(self) -> None:
         """End the session; what it still counts is given up."""

@@ -52,10 +52,17 @@ class Connector(Protocol):
     def relation(self, place: Place) -> Relation | None:
         """What lies at the place; None where there is no such table."""
 
-    def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:
-        """The rows as a table of the engine, or what is made of them there as they arrive. is_little: that is few rows."""
+    def load(
+        self, rows: ir.Table, made: Step = as_they_are, *, is_little: bool = False, is_stretch: bool = False
+    ) -> ir.Table:
+        """The rows as a table of the engine, or what is made of them there as they arrive.
 
-    def load_aside(self, rows: ir.Table, made: Step = as_they_are) -> Callable[[], ir.Table]:
+        is_little: that is few rows. is_stretch: they are found among all rows of a stretch of time, or of the table.
+        """
+
+    def load_aside(
+        self, rows: ir.Table, made: Step = as_they_are, *, is_stretch: bool = False
+    ) -> Callable[[], ir.Table]:
         """Begin to load few rows, while others are loaded; what it gives waits for them."""
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:

@@ -60,10 +60,23 @@ class SparkConnector:
         table = self.engine.named(ibis.util.gen_name(place.logical), frame)
         return Relation(without_nul(table), type_names)
 
-    def load(self, rows: ir.Table, made: Step = as_they_are, is_little: bool = False) -> ir.Table:  # noqa: ARG002
+    def load(
+        self,
+        rows: ir.Table,
+        made: Step = as_they_are,
+        *,
+        is_little: bool = False,  # noqa: ARG002
+        is_stretch: bool = False,  # noqa: ARG002
+    ) -> ir.Table:
         return self.engine.kept(made(rows))
 
-    def load_aside(self, rows: ir.Table, made: Step = as_they_are) -> Callable[[], ir.Table]:
+    def load_aside(
+        self,
+        rows: ir.Table,
+        made: Step = as_they_are,
+        *,
+        is_stretch: bool = False,  # noqa: ARG002
+    ) -> Callable[[], ir.Table]:
         return lambda: self.load(rows, made)
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:  # noqa: ARG002
