@@ -99,6 +99,7 @@ def _points() -> list[Point]:
         Point(Writer, "replace", "write"),
         Point(system, "_write", "write"),
         Point(system, "record_policy", "write"),
+        Point(system, "_kept", "compute"),
         Point(system, "_of_adoption", "compute", "generator"),
         Point(system, "validated", "validate"),
         Point(system, "as_arrow", "write"),

@@ -18,7 +18,7 @@ from health_pipeline.sources.contract import EARLIEST_INSTANT, TENANTS, SourceTa
 from health_pipeline.sources.faults import is_faulty
 from health_pipeline.sources.found import FoundTable, any_of, at_one_of, union
 from health_pipeline.sources.logical import Predicate, logical_instants
-from health_pipeline.sources.reader import SourceReader, recorded, row_count
+from health_pipeline.sources.reader import SourceReader, recorded, sums
 
 
 def every_row(_rows: ir.Table) -> ir.BooleanValue:
@@ -118,11 +118,11 @@ class CountedRows:
             pieces.append(load(self._rows(found), self._counted_here, is_little=self.is_little))
         pieces += [arrived() for arrived in coming]
         groups = union(pieces)
-        self.reader.rows_read[self.table.name] = int(groups.row_count.sum().to_pyarrow().as_py() or 0)
         judged = groups.mutate(is_of_no_tenant=~groups.tenant_id.isin(good_tenants.tenant_id))
         is_bad = judged[_BAD_AT].notnull() | judged.is_of_no_tenant
         bad = judged.filter(is_bad)
-        if not row_count(bad):
+        self.reader.rows_read[self.table.name], bad_groups = sums(groups.row_count.sum(), bad.count())
+        if not bad_groups:
             return groups.drop(_BAD_AT)
         self._record(found, bad)
         return self.reader.connector.settled(judged.filter(~is_bad).drop(_BAD_AT, "is_of_no_tenant"), groups)

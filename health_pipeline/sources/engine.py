@@ -58,36 +58,36 @@ def stored(engine: Backend, reader: pa.RecordBatchReader, made: Step) -> ir.Tabl
     engine.con.register(stream, reader)
     try:
         rows = made(engine.table(stream))
-        engine.raw_sql(f'CREATE TEMP TABLE "{name}" AS {engine.compile(rows)}')
+        engine.raw_sql(f"CREATE TABLE {_in_memory(name)} AS {engine.compile(rows)}")
     finally:
         engine.con.unregister(stream)
-    return engine.table(name, database=("temp", "main"))
+    return engine.table(name, database=_IN_MEMORY)
 
 
 def settled(engine: Backend, rows: ir.Table, loaded: ir.Table) -> ir.Table:
     """The rows as a table of their own, in place of the loaded ones that they were made of."""
     if rows.equals(loaded):
         return loaded
-    table = engine.create_table(ibis.util.gen_name("rows"), rows, temp=True)
+    table = kept(engine, rows)
     for made_of in loaded.op().find(ops.DatabaseTable):
-        engine.raw_sql(f'DROP TABLE "{made_of.name}"')
+        engine.raw_sql(f"DROP TABLE {_in_memory(made_of.name)}")
     return table
 
 
 def kept(engine: Backend, rows: ir.Table) -> ir.Table:
-    """The rows as a table that can be lent."""
+    """The rows as a table of the engine, which its other connections see too."""
     return engine.create_table(ibis.util.gen_name("kept"), rows, database=_IN_MEMORY)
 
 
+def _in_memory(name: str) -> str:
+    return ".".join(f'"{part}"' for part in (*_IN_MEMORY, name))
+
+
 @contextmanager
-def lent(engine: Backend, table: ir.Table) -> Iterator[ir.Table]:
-    """A kept table for another thread, which may read it while the engine goes on: a connection answers one at a time."""
+def beside(engine: Backend) -> Iterator[Backend]:
+    """Another connection to the engine, for another thread: one answers one at a time."""
     other = ibis.duckdb.from_connection(engine.con.cursor())
-    (threads,) = engine.raw_sql("SELECT current_setting('threads')").fetchone()
-    # What is read goes to somebody who needs a processor too.
-    engine.raw_sql(f"SET threads = {max(1, threads - 1)}")
     try:
-        yield other.table(table.op().name, database=_IN_MEMORY)
+        yield other
     finally:
         other.disconnect()
-        engine.raw_sql(f"SET threads = {threads}")

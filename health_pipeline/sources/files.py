@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import duckdb
-import ibis
 import ibis.expr.types as ir
+from ibis.backends.duckdb import Backend
 
 from health_pipeline.errors import SourceError
-from health_pipeline.sources.engine import Step, as_they_are, kept, lent, new_engine, settled
+from health_pipeline.sources.engine import Step, as_they_are, beside, kept, new_engine, settled
 from health_pipeline.sources.logical import Relation, without_nul
 from health_pipeline.sources.mapping import Place
 
@@ -45,7 +45,7 @@ class _InPlaceConnector(ABC):
         is_stretch: bool = False,  # noqa: ARG002
     ) -> ir.Table:
         with _source_errors("the source can't be read: "):
-            return self.engine.create_table(ibis.util.gen_name("rows"), made(rows), temp=True)
+            return kept(self.engine, made(rows))
 
     def load_aside(
         self,
@@ -59,11 +59,11 @@ class _InPlaceConnector(ABC):
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         return settled(self.engine, rows, loaded)
 
-    def kept(self, rows: ir.Table) -> ir.Table:
-        return kept(self.engine, rows)
+    def kept(self, rows: ir.Table, beside: Backend | None = None) -> ir.Table:
+        return kept(beside or self.engine, rows)
 
-    def lent(self, table: ir.Table) -> AbstractContextManager[ir.Table | None]:
-        return lent(self.engine, table)
+    def beside(self) -> AbstractContextManager[Backend]:
+        return beside(self.engine)
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Files guarantee nothing about their rows."""

@@ -13,10 +13,11 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from adbc_driver_postgresql import dbapi
+from ibis.backends.duckdb import Backend
 
 from health_pipeline.errors import SourceError
 from health_pipeline.postgres_urls import connection_uri, libpq_message
-from health_pipeline.sources.engine import Step, as_they_are, kept, lent, new_engine, settled, stored
+from health_pipeline.sources.engine import Step, as_they_are, beside, kept, new_engine, settled, stored
 from health_pipeline.sources.logical import Relation
 from health_pipeline.sources.mapping import Place
 from health_pipeline.sources.postgres_aside import PostgresAside, in_stretches
@@ -135,11 +136,11 @@ class PostgresConnector:
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         return settled(self.engine, rows, loaded)
 
-    def kept(self, rows: ir.Table) -> ir.Table:
-        return kept(self.engine, rows)
+    def kept(self, rows: ir.Table, beside: Backend | None = None) -> ir.Table:
+        return kept(beside or self.engine, rows)
 
-    def lent(self, table: ir.Table) -> AbstractContextManager[ir.Table | None]:
-        return lent(self.engine, table)
+    def beside(self) -> AbstractContextManager[Backend]:
+        return beside(self.engine)
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         if place.sql:

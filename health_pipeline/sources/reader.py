@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
+from operator import itemgetter
 from typing import Protocol
 
 import ibis
@@ -68,11 +69,11 @@ class Connector(Protocol):
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:
         """Rows as it is best to use them many times; the loaded ones that they were made of may go now."""
 
-    def kept(self, rows: ir.Table) -> ir.Table:
-        """The rows as a table of the engine, which can be lent."""
+    def kept(self, rows: ir.Table, beside: ibis.BaseBackend | None = None) -> ir.Table:
+        """The rows as a table of the engine, or of a connection beside."""
 
-    def lent(self, table: ir.Table) -> AbstractContextManager[ir.Table | None]:
-        """A kept table for another thread to read meanwhile; None where the engine had better do one thing at a time."""
+    def beside(self) -> AbstractContextManager[ibis.BaseBackend | None]:
+        """Another connection to the engine, for another thread; None where it had better do one thing at a time."""
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         """Whether the source itself guarantees that the physical columns are unique together."""
@@ -171,9 +172,7 @@ class SourceReader:
     def _good_rows(self, found: FoundTable, names: list[str], parts: Sequence[Predicate], loaded: ir.Table) -> ir.Table:
         if parts and found.may_repeat_keys:
             loaded = self._with_rows_of_same_key(found, names, loaded, parts)
-        good = self._set_bad_rows_apart(found, names, loaded)
-        self.rows_read[found.table.name] = row_count(loaded)
-        good = self.connector.settled(good, loaded)
+        good = self.connector.settled(self._set_bad_rows_apart(found, names, loaded), loaded)
         if found.table is TENANTS:
             self._good_tenants = good
         return good
@@ -262,15 +261,18 @@ class SourceReader:
         return loaded.union(others, distinct=False) if row_count(others) else loaded
 
     def _set_bad_rows_apart(self, found: FoundTable, names: list[str], loaded: ir.Table) -> ir.Table:
+        """The good rows; keeps the bad ones, and how many rows there are."""
         table = found.table
         engine = self.connector.engine
         repeated = self._repeated_keys(found, loaded)
         is_suspect = self._is_bad(table, loaded)
         if repeated is not None:
             is_suspect |= _key_in(table, loaded, repeated)
-        suspects = engine.create_table(_fresh("suspects"), loaded.filter(is_suspect), temp=True)
-        if not row_count(suspects):
+        suspects = loaded.filter(is_suspect)
+        self.rows_read[table.name], suspected = sums(loaded.count(), suspects.count())
+        if not suspected:
             return loaded
+        suspects = engine.create_table(_fresh("suspects"), suspects, temp=True)
         complete = self._complete_rows(found, names, suspects)
         judged = engine.create_table(_fresh("judged"), self._judged(table, complete), temp=True)
         if records := recorded(table, judged):
@@ -330,7 +332,15 @@ def recorded(table: SourceTable, judged: ir.Table) -> list[BadRow]:
 
 
 def row_count(rows: ir.Table) -> int:
-    return int(rows.count().to_pyarrow().as_py())
+    (count,) = sums(rows.count())
+    return count
+
+
+def sums(*asked: ir.IntegerScalar) -> list[int]:
+    """Sums and counts of rows, 0 of none, asked at once."""
+    each = [number.name("number").as_table().mutate(place=ibis.literal(place)) for place, number in enumerate(asked)]
+    found = sorted(union(each).to_pyarrow().to_pylist(), key=itemgetter("place"))
+    return [int(row["number"] or 0) for row in found]
 
 
 def _key_in(table: SourceTable, rows: ir.Table, keys: ir.Table) -> ir.BooleanValue:

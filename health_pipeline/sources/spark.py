@@ -84,10 +84,10 @@ class SparkConnector:
         self.engine.release()
         return table
 
-    def kept(self, rows: ir.Table) -> ir.Table:
+    def kept(self, rows: ir.Table, beside: SparkEngine | None = None) -> ir.Table:  # noqa: ARG002
         return self.engine.create_table(ibis.util.gen_name("kept"), rows, temp=True)
 
-    def lent(self, table: ir.Table) -> AbstractContextManager[ir.Table | None]:  # noqa: ARG002
+    def beside(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import ibis.expr.types as ir
 
@@ -24,6 +24,7 @@ from health_pipeline.tables.declare import Table
 from health_pipeline.warehouse.writer import Writer, writing
 
 ROWS_PER_BATCH = 200_000
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,35 @@ def record_facts(writer: Writer, system: str, days: DayRange, facts: ReadFacts, 
         writer.record_freshness(system, days, facts.freshness)
 
 
+class Meanwhile:
+    """What is done beside a block, one work after the other. stop: says that the block has failed, and work may end."""
+
+    def __init__(self, thread: ThreadPoolExecutor | None) -> None:
+        self.stop = threading.Event()
+        self.begun: list[Future[Any]] = []
+        self._thread = thread
+
+    def begin(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """What it gives waits for the result, or raises the error of the work. Without a thread the work is done now."""
+        if self._thread is None:
+            result = work()
+            return lambda: result
+        self.begun.append(self._thread.submit(work))
+        return self.begun[-1].result
+
+
 @contextmanager
-def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """A thread does the work while the block runs, and both are done at the end. If the block fails, the event tells the work
-    to stop; if the work fails, its error is raised."""
-    stop = threading.Event()
+def meanwhile(*, has_thread: bool = True) -> Iterator[Meanwhile]:
+    """All that the block begins is done at its end. If it fails, work is told to stop; if work fails, its error is raised."""
     with ThreadPoolExecutor(1, thread_name_prefix="meanwhile") as thread:
-        done = thread.submit(work, stop)
+        beside = Meanwhile(thread if has_thread else None)
         try:
-            yield
-            done.result()
+            yield beside
+            for done in beside.begun:
+                done.result()
         except BaseException:
-            stop.set()
-            wait([done])
+            beside.stop.set()
+            thread.shutdown(cancel_futures=True)
             raise
 
 

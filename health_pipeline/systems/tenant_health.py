@@ -6,7 +6,7 @@ Rule: tenant-health.md. The range gives exactly the rows of its days run one by 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import cast
@@ -25,7 +25,7 @@ from health_pipeline.scoring.peer_benchmarks import peer_tables
 from health_pipeline.scoring.profiles import tenant_profiles
 from health_pipeline.scoring.tenant_health import KEYS, tenant_health_scores
 from health_pipeline.sources import contract
-from health_pipeline.sources.reader import SourceReader
+from health_pipeline.sources.reader import Connector, SourceReader
 from health_pipeline.systems.common import (
     ROWS_PER_BATCH,
     ReadFacts,
@@ -98,8 +98,8 @@ def run_tenant_health(
 class _Adopted:
     """Everything that scores are made of. inputs: without the tenants left out, with the reason in left_out.
 
-    use: of features, in tables of the engine, of the ranges that together are the days and those that their trends compare
-    with. The last of these holds the days.
+    use: of features, of the ranges that together are the days and those that their trends compare with. The last of these holds
+    the days.
     """
 
     days: DayRange
@@ -118,7 +118,7 @@ def _adopted(reader: SourceReader, context: RunContext, days: DayRange, left_out
         inputs = replace(inputs, tenants=inputs.tenants.filter(~inputs.tenants.tenant_id.isin(sorted(left_out))))
 
     def use(piece: DayRange) -> FeatureUse:
-        found = feature_use(
+        return feature_use(
             inputs.tenants,
             inputs.events,
             source.entitlements,
@@ -127,7 +127,6 @@ def _adopted(reader: SourceReader, context: RunContext, days: DayRange, left_out
             piece,
             source.base,
         )
-        return replace(found, stretches=reader.connector.kept(found.stretches))
 
     pieces = merged(days.shifted(-policy.trend.lag_days), days)
     return _Adopted(days, source, inputs, dict(left_out), [use(piece) for piece in pieces])
@@ -136,31 +135,34 @@ def _adopted(reader: SourceReader, context: RunContext, days: DayRange, left_out
 def _scored_and_written(
     reader: SourceReader, context: RunContext, adopted: _Adopted, chosen: list[Table], tenant_id: str | None
 ) -> TenantHealth:
-    """Compute the rest while feature_adoption is written, and write it too: all in one transaction."""
-    days, has_adoption = adopted.days, tables.FEATURE_ADOPTION in chosen
-    use, tenants = adopted.use[-1], reader.rows_read[contract.TENANTS.name]
+    """Compute usage and scores beside feature_adoption, and write both: all in one transaction."""
+    days, connector, has_adoption = adopted.days, reader.connector, tables.FEATURE_ADOPTION in chosen
+    tenants = reader.rows_read[contract.TENANTS.name]
     counts: dict[str, dict[date, int]] = {table.name: {} for table in chosen}
     written = [*chosen, UNSCORED_TENANTS, FEATURE_USE_BASE]
-
-    def write_adoption(writer: Writer, stretches: ir.Table, stop: threading.Event | None = None) -> None:
-        table = tables.FEATURE_ADOPTION
-        frames = _of_adoption(replace(use, stretches=stretches), days, tenants, stop)
-        writer.replace(table, days, _validated_rows(table, frames, tenant_id, counts[table.name]), tenant_id)
-
     with (
         writing(context.warehouse_url, written, context.run_id, context.clock) as writer,
-        reader.connector.lent(use.stretches) as lent,
+        connector.beside() as beside,
     ):
-        if has_adoption and lent is not None:
-            with meanwhile(lambda stop: write_adoption(writer, lent, stop)):
-                result = _scored(reader, context, adopted, counts)
-        else:
-            result = _scored(reader, context, adopted, counts)
+        with meanwhile(has_thread=beside is not None) as thread:
+            use = thread.begin(lambda: [_kept(connector, one, beside) for one in adopted.use])
+            adopted_features = thread.begin(lambda: [one.adopted_features().to_pyarrow() for one in use()])
+
+            def write_adoption() -> None:
+                table = tables.FEATURE_ADOPTION
+                frames = _of_adoption(use()[-1], days, tenants, thread.stop)
+                writer.replace(table, days, _validated_rows(table, frames, tenant_id, counts[table.name]), tenant_id)
+
             if has_adoption:
-                write_adoption(writer, use.stretches)
+                thread.begin(write_adoption)
+            result = _scored(reader, context, adopted, adopted_features, counts)
         _write(result, writer, [table for table in chosen if table is not tables.FEATURE_ADOPTION], tenant_id)
         record_facts(writer, tables.GROUP, days, result.facts, tenant_id)
     return result
+
+
+def _kept(connector: Connector, use: FeatureUse, beside: ibis.BaseBackend | None) -> FeatureUse:
+    return replace(use, stretches=connector.kept(use.stretches, beside))
 
 
 def _write(result: TenantHealth, writer: Writer, chosen: list[Table], tenant_id: str | None) -> None:
@@ -188,23 +190,28 @@ def _validated_rows(
         yield as_arrow(table, of_tenant)
 
 
-def _of_adoption(use: FeatureUse, days: DayRange, tenants: int, stop: threading.Event | None) -> Iterator[pd.DataFrame]:
+def _of_adoption(use: FeatureUse, days: DayRange, tenants: int, stop: threading.Event) -> Iterator[pd.DataFrame]:
     table = tables.FEATURE_ADOPTION
     per_day = max(1, tenants * len(use.category_of))
     for piece in days.chunks(max(1, ROWS_PER_BATCH // per_day)):
-        if stop is not None and stop.is_set():
+        if stop.is_set():
             raise InterruptedError("the run ends for another reason")
         # They come in the order of the key: the table's index then grows at one end, in a third less time.
         yield as_frame(table, use.rows(piece).to_pyarrow())
 
 
 def _scored(
-    reader: SourceReader, context: RunContext, adopted: _Adopted, counts: dict[str, dict[date, int]]
+    reader: SourceReader,
+    context: RunContext,
+    adopted: _Adopted,
+    adopted_features: Callable[[], list[pa.Table]],
+    counts: dict[str, dict[date, int]],
 ) -> TenantHealth:
     """The other tables of the range. counts: what the result says about rows per day, once they are written."""
     policy, days, inputs = context.policy.tenant_health, adopted.days, adopted.inputs
     tenants = inputs.tenants.to_pandas()
-    figures = [_figures(usage_metrics(inputs, context.calendar, use.days), use) for use in adopted.use]
+    usage_rows = [usage_metrics(inputs, context.calendar, use.days).order_by(KEYS).to_pyarrow() for use in adopted.use]
+    figures = [_figures(*of_range) for of_range in zip(usage_rows, adopted_features(), strict=True)]
     all_figures = pd.concat(figures).merge(tenants[["tenant_id", "alert_level"]], on="tenant_id", how="left")
     usage = _of_days(all_figures, days)
     scores = tenant_health_scores(all_figures, days, policy)
@@ -227,12 +234,11 @@ def _scored(
     )
 
 
-def _figures(usage: ir.Table, use: FeatureUse) -> pd.DataFrame:
+def _figures(usage: pa.Table, adopted_features: pa.Table) -> pd.DataFrame:
     """usage_metrics with adopted_features, in the types of their declarations."""
-    found = usage.left_join(use.adopted_features(), KEYS).order_by(KEYS)
-    rows = found.select(*usage.columns, adopted_features=found.adopted_features.fill_null(0)).to_pyarrow()
-    frame = as_frame(tables.USAGE_METRICS, rows)
-    return frame.assign(adopted_features=rows["adopted_features"].to_pandas().astype("Int64"))
+    adopted = adopted_features.to_pandas().astype({"metric_date": "datetime64[us]", "adopted_features": "Int64"})
+    figures = as_frame(tables.USAGE_METRICS, usage).merge(adopted, on=KEYS, how="left", validate="one_to_one")
+    return figures.fillna({"adopted_features": 0})
 
 
 def _unscored(
