@@ -59,8 +59,10 @@ class PostgresConnector:
         self._selects: dict[str, str] = {}
         uri = connection_uri("HEALTH_SOURCE_URL", url)
         with _source_errors():
-            self._connection, self._cursor = _opened(uri, timeout_seconds)
-        self._aside = PostgresAside(lambda snapshot: _opened(uri, timeout_seconds, snapshot))
+            first, self._cursor = _opened(lambda: dbapi.connect(uri), timeout_seconds)
+        self._connection = first
+        # A clone knows the server's types, which takes most of the time of connecting.
+        self._aside = PostgresAside(lambda snapshot: _opened(first.adbc_clone, timeout_seconds, snapshot))
         self.engine = new_engine(memory_mb)
 
     def relation(self, place: Place) -> Relation | None:
@@ -162,10 +164,12 @@ class PostgresConnector:
             return list(self._cursor.fetchall())
 
 
-def _opened(uri: str, timeout_seconds: int, snapshot: str | None = None) -> tuple[dbapi.Connection, dbapi.Cursor]:
+def _opened(
+    connect: Callable[[], dbapi.Connection], timeout_seconds: int, snapshot: str | None = None
+) -> tuple[dbapi.Connection, dbapi.Cursor]:
     """A session that only reads, from one snapshot: one of its own, or that which another session has exported."""
     with ExitStack() as closing:
-        connection = closing.enter_context(dbapi.connect(uri))
+        connection = closing.enter_context(connect())
         cursor = closing.enter_context(connection.cursor())
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if snapshot is not None:

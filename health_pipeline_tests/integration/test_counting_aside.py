@@ -101,7 +101,12 @@ def test_a_source_that_allows_one_session(postgres: Make, monkeypatch: pytest.Mo
     administer(url, "CREATE ROLE lonely LOGIN CONNECTION LIMIT 1")
     begun_aside: list[object] = []
     begin = PostgresAside.begun
-    monkeypatch.setattr(PostgresAside, "begun", lambda *given: begun_aside.append(begin(*given)) or begun_aside[-1])
+
+    def begun_now(*given: object, **hints: bool) -> object:
+        begun_aside.append(begin(*given, **hints))
+        return begun_aside[-1]
+
+    monkeypatch.setattr(PostgresAside, "begun", begun_now)
     source = SourceReader(connect(urlunsplit(urlsplit(url)._replace(netloc="lonely@"))), Mapping(), CLOCK)
     try:
         for _ in range(2):
@@ -123,6 +128,27 @@ def test_the_first_session_takes_what_waits_for_the_second(postgres: Make) -> No
             locked, waiting = connector.load_aside(tenants), connector.load_aside(users)
             assert waiting().to_pyarrow().num_rows == value(url, "SELECT count(*) FROM app.users")
         assert locked().to_pyarrow().num_rows == value(url, "SELECT count(*) FROM app.tenants")
+
+
+def test_how_the_server_is_asked_for_what_lies_in_a_stretch(postgres: Make) -> None:
+    shown = "SELECT current_setting('enable_indexscan') AS rows, current_setting('effective_io_concurrency') AS ahead"
+    url = postgres(*LEAST, f"CREATE VIEW app.asked AS {shown}")
+
+    def asked() -> list[tuple[str, str]]:
+        rows = ibis.table({"rows": "string", "ahead": "string"}, name="asked", database="app")
+        with closing(PostgresConnector(url, 60, 600)) as connector:
+            found = [
+                connector.load(rows, is_stretch=True),
+                connector.load(rows),
+                connector.load_aside(rows, is_stretch=True)(),
+                connector.load_aside(rows)(),
+            ]
+            return [tuple(table.to_pyarrow().to_pylist()[0].values()) for table in found]
+
+    assert asked() == 2 * [("off", "0"), ("on", "0")]
+    # Who knows the disk has set it.
+    execute(url, f"ALTER DATABASE {value(url, 'SELECT current_database()')} SET effective_io_concurrency = 7")
+    assert asked() == 2 * [("off", "7"), ("on", "7")]
 
 
 def test_a_run_that_ends_gives_up_what_is_counted(postgres: Make) -> None:
