@@ -155,6 +155,9 @@ def _scored_and_written(
 
             if has_adoption:
                 thread.begin(write_adoption)
+            if not adopted.inputs.steps.is_few:
+                # To write many days takes longest, so what that waits for has the engine to itself.
+                use()
             result = _scored(reader, context, adopted, adopted_features, counts)
         _write(result, writer, [table for table in chosen if table is not tables.FEATURE_ADOPTION], tenant_id)
         record_facts(writer, tables.GROUP, days, result.facts, tenant_id)
