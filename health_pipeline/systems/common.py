@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import ibis.expr.types as ir
 
@@ -24,7 +22,6 @@ from health_pipeline.tables.declare import Table
 from health_pipeline.warehouse.writer import Writer, writing
 
 ROWS_PER_BATCH = 200_000
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -65,38 +62,6 @@ def record_facts(writer: Writer, system: str, days: DayRange, facts: ReadFacts, 
     """Record what a system's run found out about its source; nothing, if it was for one tenant."""
     if tenant_id is None:
         writer.record_freshness(system, days, facts.freshness)
-
-
-class Meanwhile:
-    """What is done beside a block, one work after the other. stop: says that the block has failed, and work may end."""
-
-    def __init__(self, thread: ThreadPoolExecutor | None) -> None:
-        self.stop = threading.Event()
-        self.begun: list[Future[Any]] = []
-        self._thread = thread
-
-    def begin(self, work: Callable[[], Result]) -> Callable[[], Result]:
-        """What it gives waits for the result, or raises the error of the work. Without a thread the work is done now."""
-        if self._thread is None:
-            result = work()
-            return lambda: result
-        self.begun.append(self._thread.submit(work))
-        return self.begun[-1].result
-
-
-@contextmanager
-def meanwhile(*, has_thread: bool = True) -> Iterator[Meanwhile]:
-    """All that the block begins is done at its end. If it fails, work is told to stop; if work fails, its error is raised."""
-    with ThreadPoolExecutor(1, thread_name_prefix="meanwhile") as thread:
-        beside = Meanwhile(thread if has_thread else None)
-        try:
-            yield beside
-            for done in beside.begun:
-                done.result()
-        except BaseException:
-            beside.stop.set()
-            thread.shutdown(cancel_futures=True)
-            raise
 
 
 def impossible_events(clock: datetime, end: datetime) -> list[Predicate]:

@@ -30,11 +30,11 @@ from health_pipeline.systems.common import (
     ROWS_PER_BATCH,
     ReadFacts,
     check_left_out,
-    meanwhile,
     record_facts,
     tenant_named,
 )
 from health_pipeline.systems.context import RunContext
+from health_pipeline.systems.meanwhile import meanwhile
 from health_pipeline.systems.tenant_source import TenantSource, counted_base, read_tenants
 from health_pipeline.tables import tenant_health as tables
 from health_pipeline.tables.declare import Table

@@ -24,6 +24,7 @@ from health_pipeline.sources.faults import UNKNOWN_TENANT
 from health_pipeline.sources.logical import Predicate
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.context import RunContext
+from health_pipeline.systems.meanwhile import meanwhile
 from health_pipeline.systems.tenant_events import TenantEvents
 from health_pipeline.warehouse.use_base import CountedBase, stored_base
 
@@ -47,8 +48,10 @@ class TenantSource:
 def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> TenantSource:
     """What the days need."""
     of_run = TenantEvents(reader, context, days)
-    base = _usable_base(of_run)
-    tenants = reader.read(contract.TENANTS)
+    with meanwhile() as thread:
+        stored = thread.begin(lambda: _usable_base(of_run))
+        tenants = reader.read(contract.TENANTS)
+    base = stored()
     # What is little, or counted by the source itself, comes while most is read; what takes longest first.
     events = of_run.begun(base.as_of if base else None)
     assignments = _begun_assignments(of_run)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from health_pipeline.systems.common import meanwhile
+from health_pipeline.systems.meanwhile import meanwhile
 
 
 def test_all_is_done_at_the_end_one_after_the_other() -> None:
