@@ -36,24 +36,11 @@ class _InPlaceConnector(ABC):
             return None
         return Relation(without_nul(table), {name: str(dtype) for name, dtype in table.schema().items()})
 
-    def load(
-        self,
-        rows: ir.Table,
-        made: Step = as_they_are,
-        *,
-        is_little: bool = False,  # noqa: ARG002
-        is_stretch: bool = False,  # noqa: ARG002
-    ) -> ir.Table:
+    def load(self, rows: ir.Table, made: Step = as_they_are, **_hints: bool) -> ir.Table:
         with _source_errors("the source can't be read: "):
             return kept(self.engine, made(rows))
 
-    def load_aside(
-        self,
-        rows: ir.Table,
-        made: Step = as_they_are,
-        *,
-        is_stretch: bool = False,  # noqa: ARG002
-    ) -> Callable[[], ir.Table]:
+    def load_aside(self, rows: ir.Table, made: Step = as_they_are, **_hints: bool) -> Callable[[], ir.Table]:
         return lambda: self.load(rows, made)
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:

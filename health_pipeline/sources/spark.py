@@ -60,23 +60,10 @@ class SparkConnector:
         table = self.engine.named(ibis.util.gen_name(place.logical), frame)
         return Relation(without_nul(table), type_names)
 
-    def load(
-        self,
-        rows: ir.Table,
-        made: Step = as_they_are,
-        *,
-        is_little: bool = False,  # noqa: ARG002
-        is_stretch: bool = False,  # noqa: ARG002
-    ) -> ir.Table:
+    def load(self, rows: ir.Table, made: Step = as_they_are, **_hints: bool) -> ir.Table:
         return self.engine.kept(made(rows))
 
-    def load_aside(
-        self,
-        rows: ir.Table,
-        made: Step = as_they_are,
-        *,
-        is_stretch: bool = False,  # noqa: ARG002
-    ) -> Callable[[], ir.Table]:
+    def load_aside(self, rows: ir.Table, made: Step = as_they_are, **_hints: bool) -> Callable[[], ir.Table]:
         return lambda: self.load(rows, made)
 
     def settled(self, rows: ir.Table, loaded: ir.Table) -> ir.Table:  # noqa: ARG002
