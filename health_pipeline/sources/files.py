@@ -52,6 +52,10 @@ class _InPlaceConnector(ABC):
     def beside(self) -> AbstractContextManager[Backend]:
         return beside(self.engine)
 
+    def is_one_of(self, value: ir.StringValue, texts: Callable[[], list[str]]) -> None:  # noqa: ARG002
+        """The engine joins with a select."""
+        return
+
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Files guarantee nothing about their rows."""
         return False

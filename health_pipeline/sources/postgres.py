@@ -48,6 +48,21 @@ _BATCH = "adbc.postgresql.batch_size_hint_bytes"
 _SMALL_BATCH_BYTES, _LARGE_BATCH_BYTES = 2**18, 2**24
 _UNREADABLE = "the source can't be read: "
 _UNREACHABLE = "the source can't be reached (HEALTH_SOURCE_URL): "
+# PostgreSQL finds a text among those of a constant in half the time that one takes among those of a select. They are a part of
+# the query, so they must not be too many.
+_MOST_TEXTS_LISTED, _SEPARATOR = 20_000, "\x1f"
+
+
+@ibis.udf.scalar.builtin(name="any")  # type: ignore[untyped-decorator]
+def _any(texts: dt.Array[dt.String]) -> str:
+    """Of a comparison: whether one of the texts gives true."""
+    raise NotImplementedError
+
+
+@ibis.udf.scalar.builtin(name="string_to_array")  # type: ignore[untyped-decorator]
+def _string_to_array(text: str, separator: str) -> dt.Array[dt.String]:
+    """The texts between the separators: a constant that isn't as many parts of the query as there are texts."""
+    raise NotImplementedError
 
 
 class PostgresConnector:
@@ -143,6 +158,12 @@ class PostgresConnector:
 
     def beside(self) -> AbstractContextManager[Backend]:
         return beside(self.engine)
+
+    def is_one_of(self, value: ir.StringValue, texts: Callable[[], list[str]]) -> ir.BooleanValue | None:
+        listed = texts()
+        if len(listed) > _MOST_TEXTS_LISTED or any(_SEPARATOR in text for text in listed):
+            return None
+        return value == _any(_string_to_array(_SEPARATOR.join(listed), _SEPARATOR))
 
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         if place.sql:

@@ -75,6 +75,9 @@ class Connector(Protocol):
     def beside(self) -> AbstractContextManager[ibis.BaseBackend | None]:
         """Another connection to the engine, for another thread; None where it had better do one thing at a time."""
 
+    def is_one_of(self, value: ir.StringValue, texts: Callable[[], list[str]]) -> ir.BooleanValue | None:
+        """A predicate for the source, whether the value is one of the texts; None where it had better find them itself."""
+
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:
         """Whether the source itself guarantees that the physical columns are unique together."""
 
@@ -91,6 +94,7 @@ class SourceReader:
     rows_read: dict[str, int] = field(default_factory=dict)
     bad_rows: dict[str, list[BadRow]] = field(default_factory=dict)
     _good_tenants: ir.Table | None = None
+    _good_ids: list[str] | None = None
     _found: dict[str, FoundTable | None] = field(default_factory=dict)
     _newest: Callable[[], ir.Table] | None = None
 
@@ -108,12 +112,21 @@ class SourceReader:
 
     def of_no_good_tenant(self, rows: ir.Table) -> ir.BooleanValue:
         """A predicate for the source: whether a row can only be bad, as its tenant_id is that of no good tenant."""
+        if (is_good := self.connector.is_one_of(rows.tenant_id, self._good_tenant_ids)) is not None:
+            return ~is_good
         found = self.find(TENANTS)
         assert found is not None
         there = found.rows(["tenant_id"], lambda tenants: tenants.tenant_id.notnull())
         is_unknown = ~rows.tenant_id.isin(there.tenant_id)
         bad = sorted(self._bad_tenants())
         return is_unknown | rows.tenant_id.isin(bad) if bad else is_unknown
+
+    def _good_tenant_ids(self) -> list[str]:
+        if self._good_ids is None:
+            assert self._good_tenants is not None
+            ids: list[str] = self._good_tenants.select("tenant_id").to_pyarrow()["tenant_id"].to_pylist()
+            self._good_ids = ids
+        return self._good_ids
 
     def bad_tenants(self) -> dict[str, str]:
         """The ids that only bad rows of `tenants` have, each with a fault of its first row; an overlong id is cut."""

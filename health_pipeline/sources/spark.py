@@ -77,6 +77,9 @@ class SparkConnector:
     def beside(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def is_one_of(self, value: ir.StringValue, texts: Callable[[], list[str]]) -> None:
+        """The cluster joins with a select."""
+
     def is_unique(self, place: Place, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Tables of a cluster guarantee nothing about their rows."""
         return False

@@ -80,9 +80,22 @@ def test_the_same_groups_and_bad_rows_as_if_they_were_read(postgres: Make, reade
         assert other.rows_read == in_full.rows_read
 
 
-def test_rows_of_very_many_unknown_tenants(postgres: Make, reader: Readers) -> None:
-    many = f"INSERT INTO app.campaign_assignments SELECT 'm' || n, 'c', 'unknown ' || n, '{MADE}' FROM generate_series(1, 1500) AS n"
-    source = reader(postgres(*LEAST, *ASSIGNMENTS, KEY, many))
+@pytest.mark.parametrize(
+    ("most_listed", "tenant"),
+    # The query lists all good tenants; there are too many; a tenant named so that two others would be taken for good.
+    [(2, "u"), (1, "u"), (2, f"unknown 1{chr(31)}x")],
+)
+def test_rows_of_very_many_unknown_tenants(
+    most_listed: int, tenant: str, postgres: Make, reader: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("health_pipeline.sources.postgres._MOST_TEXTS_LISTED", most_listed)
+    # At moments at which no row is bad for another reason.
+    many = (
+        "INSERT INTO app.campaign_assignments SELECT 'm' || n, 'c', 'unknown ' || n, "
+        f"timestamptz '{MADE}' - make_interval(secs => n) FROM generate_series(1, 1500) AS n"
+    )
+    second = f"INSERT INTO app.tenants SELECT '{tenant}', name, created_at FROM app.tenants"
+    source = reader(postgres(*LEAST, second, *ASSIGNMENTS, KEY, many))
     assert [row[3] for row in found(begun(source, is_aside=True)())] == [7, 13]
     assert len(bad(source)) == 1510
 
