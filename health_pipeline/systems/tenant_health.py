@@ -35,7 +35,7 @@ from health_pipeline.systems.common import (
 )
 from health_pipeline.systems.context import RunContext
 from health_pipeline.systems.meanwhile import meanwhile
-from health_pipeline.systems.tenant_source import TenantSource, counted_base, read_tenants
+from health_pipeline.systems.tenant_source import UseSource, counted_base, read_uses
 from health_pipeline.tables import tenant_health as tables
 from health_pipeline.tables.declare import Table
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
@@ -84,9 +84,8 @@ def run_tenant_health(
         record_policy(context.warehouse_url, context.policy.tenant_health, context.clock)
         left_out: dict[str, str] = {}
         while True:
-            adopted = _adopted(reader, context, days, left_out)
             try:
-                return _scored_and_written(reader, context, adopted, chosen, tenant_id)
+                return _scored_and_written(reader, context, days, left_out, chosen, tenant_id)
             except InvalidResult as error:
                 if not error.tenants.keys() - left_out.keys():
                     raise
@@ -96,71 +95,104 @@ def run_tenant_health(
 
 @dataclass(frozen=True)
 class _Adopted:
-    """Everything that scores are made of. inputs: without the tenants left out, with the reason in left_out.
+    """Feature adoption by range. adopted_features: rows of FeatureUse.adopted_features."""
 
-    use: of features, of the ranges that together are the days and those that their trends compare with. The last of these holds
-    the days.
-    """
+    use: list[FeatureUse]
+    adopted_features: list[pa.Table]
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """What scores are made of. ranges: together they are the days and those that their trends compare with; the last holds the
+    days. source: as it was read; inputs: without the tenants left out, with the reason in left_out."""
 
     days: DayRange
-    source: TenantSource
+    ranges: list[DayRange]
+    source: UseSource
     inputs: UsageInputs
     left_out: Mapping[str, str]
-    use: list[FeatureUse]
-
-
-def _adopted(reader: SourceReader, context: RunContext, days: DayRange, left_out: Mapping[str, str]) -> _Adopted:
-    """From one snapshot of the source. Raises TooManyBadRows before anything is computed."""
-    policy, source = context.policy.tenant_health, read_tenants(reader, context, days)
-    reader.check_share(context.max_bad_share)
-    inputs = source.inputs
-    if left_out:
-        inputs = replace(inputs, tenants=inputs.tenants.filter(~inputs.tenants.tenant_id.isin(sorted(left_out))))
-
-    def use(piece: DayRange) -> FeatureUse:
-        return feature_use(
-            inputs.tenants,
-            inputs.events,
-            source.entitlements,
-            policy.category_of,
-            context.calendar,
-            piece,
-            source.base,
-        )
-
-    pieces = merged(days.shifted(-policy.trend.lag_days), days)
-    return _Adopted(days, source, inputs, dict(left_out), [use(piece) for piece in pieces])
+    adopted: Callable[[], _Adopted]
 
 
 def _scored_and_written(
-    reader: SourceReader, context: RunContext, adopted: _Adopted, chosen: list[Table], tenant_id: str | None
+    reader: SourceReader,
+    context: RunContext,
+    days: DayRange,
+    left_out: Mapping[str, str],
+    chosen: list[Table],
+    tenant_id: str | None,
 ) -> TenantHealth:
-    """Compute usage and scores beside feature_adoption, and write both: all in one transaction."""
-    days, connector, has_adoption = adopted.days, reader.connector, tables.FEATURE_ADOPTION in chosen
-    tenants = reader.rows_read[contract.TENANTS.name]
+    """From one snapshot of the source. Feature adoption is put together while the rest is read, and while it is scored. Raises
+    TooManyBadRows before anything is written."""
+    connector = reader.connector
+    with connector.beside() as beside, meanwhile(has_thread=beside is not None) as thread:
+        source, all_inputs = read_uses(reader, context, days)
+        tenants = source.tenants
+        if left_out:
+            tenants = tenants.filter(~tenants.tenant_id.isin(sorted(left_out)))
+        of_staying = replace(source, tenants=tenants)
+        ranges = merged(days.shifted(-context.policy.tenant_health.trend.lag_days), days)
+        adopted = thread.begin(lambda: _adopted(connector, context, ranges, of_staying, beside))
+        inputs = replace(all_inputs(), tenants=tenants)
+        reader.check_share(context.max_bad_share)
+        scoring = _Scoring(days, ranges, source, inputs, left_out, adopted)
+        written = [*chosen, UNSCORED_TENANTS, FEATURE_USE_BASE]
+        with writing(context.warehouse_url, written, context.run_id, context.clock) as writer:
+            return _written(reader, context, scoring, writer, chosen, tenant_id, has_thread=beside is not None)
+
+
+def _adopted(
+    connector: Connector,
+    context: RunContext,
+    ranges: list[DayRange],
+    source: UseSource,
+    beside: ibis.BaseBackend | None,
+) -> _Adopted:
+    category_of = context.policy.tenant_health.category_of
+
+    def use(of_range: DayRange) -> FeatureUse:
+        return feature_use(
+            source.tenants,
+            source.events,
+            source.entitlements,
+            category_of,
+            context.calendar,
+            of_range,
+            source.base,
+        )
+
+    kept = [_kept(connector, use(of_range), beside) for of_range in ranges]
+    return _Adopted(kept, [one.adopted_features().to_pyarrow() for one in kept])
+
+
+def _written(
+    reader: SourceReader,
+    context: RunContext,
+    scoring: _Scoring,
+    writer: Writer,
+    chosen: list[Table],
+    tenant_id: str | None,
+    *,
+    has_thread: bool,
+) -> TenantHealth:
+    """Compute usage and scores, while feature_adoption is written; then write these."""
+    days, tenants = scoring.days, reader.rows_read[contract.TENANTS.name]
     counts: dict[str, dict[date, int]] = {table.name: {} for table in chosen}
-    written = [*chosen, UNSCORED_TENANTS, FEATURE_USE_BASE]
-    with (
-        writing(context.warehouse_url, written, context.run_id, context.clock) as writer,
-        connector.beside() as beside,
-    ):
-        with meanwhile(has_thread=beside is not None) as thread:
-            use = thread.begin(lambda: [_kept(connector, one, beside) for one in adopted.use])
-            adopted_features = thread.begin(lambda: [one.adopted_features().to_pyarrow() for one in use()])
+    if not scoring.inputs.steps.is_few:
+        # To write many days takes longest, so what that waits for has the engine to itself.
+        scoring.adopted()
+    with meanwhile(has_thread=has_thread) as thread:
 
-            def write_adoption() -> None:
-                table = tables.FEATURE_ADOPTION
-                frames = _of_adoption(use()[-1], days, tenants, thread.stop)
-                writer.replace(table, days, _validated_rows(table, frames, tenant_id, counts[table.name]), tenant_id)
+        def write_adoption() -> None:
+            table = tables.FEATURE_ADOPTION
+            frames = _of_adoption(scoring.adopted().use[-1], days, tenants, thread.stop)
+            writer.replace(table, days, _validated_rows(table, frames, tenant_id, counts[table.name]), tenant_id)
 
-            if has_adoption:
-                thread.begin(write_adoption)
-            if not adopted.inputs.steps.is_few:
-                # To write many days takes longest, so what that waits for has the engine to itself.
-                use()
-            result = _scored(reader, context, adopted, adopted_features, counts)
-        _write(result, writer, [table for table in chosen if table is not tables.FEATURE_ADOPTION], tenant_id)
-        record_facts(writer, tables.GROUP, days, result.facts, tenant_id)
+        if tables.FEATURE_ADOPTION in chosen:
+            thread.begin(write_adoption)
+        result = _scored(reader, context, scoring, counts)
+    _write(result, writer, [table for table in chosen if table is not tables.FEATURE_ADOPTION], tenant_id)
+    record_facts(writer, tables.GROUP, days, result.facts, tenant_id)
     return result
 
 
@@ -204,17 +236,13 @@ def _of_adoption(use: FeatureUse, days: DayRange, tenants: int, stop: threading.
 
 
 def _scored(
-    reader: SourceReader,
-    context: RunContext,
-    adopted: _Adopted,
-    adopted_features: Callable[[], list[pa.Table]],
-    counts: dict[str, dict[date, int]],
+    reader: SourceReader, context: RunContext, scoring: _Scoring, counts: dict[str, dict[date, int]]
 ) -> TenantHealth:
     """The other tables of the range. counts: what the result says about rows per day, once they are written."""
-    policy, days, inputs = context.policy.tenant_health, adopted.days, adopted.inputs
+    policy, days, inputs = context.policy.tenant_health, scoring.days, scoring.inputs
     tenants = inputs.tenants.to_pandas()
-    usage_rows = [usage_metrics(inputs, context.calendar, use.days).order_by(KEYS).to_pyarrow() for use in adopted.use]
-    figures = [_figures(*of_range) for of_range in zip(usage_rows, adopted_features(), strict=True)]
+    usage_rows = [usage_metrics(inputs, context.calendar, one).order_by(KEYS).to_pyarrow() for one in scoring.ranges]
+    figures = [_figures(*of_range) for of_range in zip(usage_rows, scoring.adopted().adopted_features, strict=True)]
     all_figures = pd.concat(figures).merge(tenants[["tenant_id", "alert_level"]], on="tenant_id", how="left")
     usage = _of_days(all_figures, days)
     scores = tenant_health_scores(all_figures, days, policy)
@@ -230,8 +258,8 @@ def _scored(
     return TenantHealth(
         days=days,
         frames={table.name: as_frame(table, frame) for table, frame in frames.items()},
-        use_base=counted_base(adopted.source, reader, context, days),
-        unscored=_unscored(reader, context, scores, adopted.source.inputs.tenants, adopted.left_out, days),
+        use_base=counted_base(scoring.source, reader, context, days),
+        unscored=_unscored(reader, context, scores, scoring.source.tenants, scoring.left_out, days),
         facts=_facts(reader, context, days, inputs),
         rows_per_day=counts,
     )

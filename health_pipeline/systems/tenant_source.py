@@ -37,47 +37,54 @@ _CODE = (
 
 
 @dataclass(frozen=True)
-class TenantSource:
-    """The good rows of a run. base: uses of features that were counted before; None: `inputs.events` holds them all."""
+class UseSource:
+    """The good rows that feature adoption is made of. base: uses that were counted before; None: `events` holds them all."""
 
-    inputs: UsageInputs
+    tenants: ir.Table
+    events: ir.Table
     entitlements: ir.Table | None
     base: UseBase | None
 
 
-def read_tenants(reader: SourceReader, context: RunContext, days: DayRange) -> TenantSource:
-    """What the days need."""
+def read_uses(reader: SourceReader, context: RunContext, days: DayRange) -> tuple[UseSource, Callable[[], UsageInputs]]:
+    """What the days need for feature adoption; and what gives all that usage needs, once the rest of it has come."""
     of_run = TenantEvents(reader, context, days)
     with meanwhile() as thread:
         stored = thread.begin(lambda: _usable_base(of_run))
         tenants = reader.read(contract.TENANTS)
     base = stored()
-    # What is little, or counted by the source itself, comes while most is read; what takes longest first.
+    # What is little, or counted by the source itself, comes while most is read: first what is waited for first, then what
+    # takes longest.
     events = of_run.begun(base.as_of if base else None)
+    entitlements = reader.begun(contract.FEATURE_ENTITLEMENTS)
     assignments = _begun_assignments(of_run)
     cases = reader.begun(contract.CASES, parts=[_since_windows(of_run, "created_at", "closed_at")])
     campaigns = reader.begun(contract.CAMPAIGNS)
     tickets = reader.begun(contract.SUPPORT_TICKETS, parts=[_since_windows(of_run, "opened_at")])
-    entitlements = reader.begun(contract.FEATURE_ENTITLEMENTS)
     users = reader.begun(contract.USERS, columns=["deactivated_at"])
-    counted_events, all_users = events(), users()
+    counted_events = events()
     # These tables are required, and the reader's check has seen them.
     assert tenants is not None
-    assert all_users is not None
     assert counted_events is not None
-    inputs = UsageInputs(
-        steps=of_run.steps,
-        tenants=tenants,
-        users=all_users,
-        events=counted_events,
-        cases=cases(),
-        campaigns=campaigns(),
-        campaign_assignments=assignments(),
-        support_tickets=tickets(),
-    )
-    source = TenantSource(inputs, entitlements(), base)
-    reader.begin_freshness()
-    return source
+    source = UseSource(tenants, counted_events, entitlements(), base)
+
+    def inputs() -> UsageInputs:
+        all_users = users()
+        assert all_users is not None
+        read = UsageInputs(
+            steps=of_run.steps,
+            tenants=source.tenants,
+            users=all_users,
+            events=source.events,
+            cases=cases(),
+            campaigns=campaigns(),
+            campaign_assignments=assignments(),
+            support_tickets=tickets(),
+        )
+        reader.begin_freshness()
+        return read
+
+    return source, inputs
 
 
 def _begun_assignments(of_run: TenantEvents) -> Callable[[], ir.Table | None]:
@@ -118,14 +125,14 @@ def _usable_base(of_run: TenantEvents) -> UseBase | None:
     return UseBase(as_of, ibis.memtable(rows))
 
 
-def counted_base(source: TenantSource, reader: SourceReader, context: RunContext, days: DayRange) -> CountedBase | None:
+def counted_base(source: UseSource, reader: SourceReader, context: RunContext, days: DayRange) -> CountedBase | None:
     """The base from which the nights after these days can go on; None where these days went on from one themselves."""
     if source.base is not None or not reader.has_column(contract.EVENTS, "feature_key"):
         return None
     of_run = TenantEvents(reader, context, days)
     as_of = of_run.before_restated_windows
     tracked = context.policy.tenant_health.category_of
-    uses = source.inputs.events.union(of_run.counted(_strays(reader)), distinct=False)
+    uses = source.events.union(of_run.counted(_strays(reader)), distinct=False)
     counted = uses_until(uses, tracked, as_of)
     return CountedBase(_fingerprint(context), as_of, context.clock, counted.to_pyarrow())
 
