@@ -23,18 +23,23 @@ _MOST_STEPS = 24
 class Steps:
     """The days that figures tell apart, oldest first: a fact of another day counts as one of the next of them.
 
-    The first lies before all windows. Later facts than of the last day count on some day after it.
+    Later facts than of the last day count on some day after it. Where there are windows, the first lies before all of them.
     """
 
     days: tuple[date, ...]
 
     @classmethod
     def of(cls, days: DayRange, lag_days: int, *ends: date) -> Steps:
-        """For figures of the days and of those that their trends compare with, and for uses up to each of `ends`."""
+        """For figures of the days and of those that their trends compare with, and for uses up to each of `ends`. Figures of a
+        day's own facts are of the days alone: trends don't know them."""
         computed = {*days, *days.shifted(-lag_days)}
-        # A figure counts facts of its own day, of those up to it, or of the window of days that ends with it.
-        edges = {day - timedelta(days=back) for day in computed for back in (0, 1, WINDOW_DAYS)}
-        return cls(tuple(sorted({*edges, *ends})))
+        edges = {day - timedelta(days=back) for day in computed for back in (0, WINDOW_DAYS)}
+        return cls(tuple(sorted({*edges, *(day - DAY for day in days), *ends})))
+
+    @classmethod
+    def of_totals(cls, days: DayRange, lag_days: int) -> Steps:
+        """For figures that count facts of all days up to their own."""
+        return cls(tuple(sorted({*days, *days.shifted(-lag_days)})))
 
     @property
     def is_few(self) -> bool:

@@ -43,7 +43,8 @@ class UsageInputs:
 def usage_metrics(inputs: UsageInputs, calendar: Calendar, days: DayRange) -> ir.Table:
     """Rows of usage_metrics for every day of the range; grain: metric_date and tenant active at end(D).
 
-    events must hold all logins of the range and the 30 days before its end, and the events of the range's days.
+    events must hold all logins of the range and the 30 days before its end, and the events of the range's days. Of a day that the
+    steps have for comparison alone, what its own logins and events say means nothing.
     """
     changes = [
         *_of_users(inputs.users, inputs.events, inputs.steps, calendar, days),

@@ -23,42 +23,45 @@ from health_pipeline.systems.common import impossible_events
 from health_pipeline.systems.context import RunContext
 
 
+def lag_days(context: RunContext) -> int:
+    """How many days before its own the score lies that a trend compares with."""
+    return context.policy.tenant_health.trend.lag_days
+
+
 @dataclass(frozen=True)
 class TenantEvents:
-    """The events of a run."""
+    """The events of a run. base_day: up to which uses were counted before; None: they are to be counted for later runs."""
 
     reader: SourceReader
     context: RunContext
     days: DayRange
+    base_day: date | None
 
     @property
     def before_windows(self) -> date:
         """The last day before all windows."""
-        return before_windows(self.days, self._lag_days)
+        return before_windows(self.days, lag_days(self.context))
 
     @property
     def before_restated_windows(self) -> date:
         """The same of the night after which the last of the days is the newest."""
         last = self.days.last
         restated = DayRange(last - timedelta(days=self.context.restate_days), last)
-        return before_windows(restated, self._lag_days)
-
-    @property
-    def _lag_days(self) -> int:
-        return self.context.policy.tenant_health.trend.lag_days
+        return before_windows(restated, lag_days(self.context))
 
     @property
     def steps(self) -> Steps:
-        return Steps.of(self.days, self._lag_days, self.before_windows, self.before_restated_windows)
+        ends = [self.before_restated_windows] if self.base_day is None else []
+        return Steps.of(self.days, lag_days(self.context), *ends)
 
     def counted(self, events: ir.Table, also: Sequence[str] = ()) -> ir.Table:
         return daily_events(events, self.context.calendar, self.days, self.steps, also)
 
-    def begun(self, base_day: date | None) -> Callable[[], ir.Table | None]:
+    def begun(self) -> Callable[[], ir.Table | None]:
         """Begin to read: of the days the events that figures count, those of an unknown type and all that may repeat; of these
-        and the windows before them the logins, the uses of features and what can only be bad; before that every use after the
-        base's day (None: every use). And what has no instant, or an impossible one."""
-        wanted = _Wanted.of(self, base_day)
+        and the windows before them the logins, the uses of features and what can only be bad; before that the
+        uses that weren't counted before. And what has no instant, or an impossible one."""
+        wanted = _Wanted.of(self)
         parts: list[Predicate] = [wanted.unsettled]
         asides = self._asides(wanted)
         if not (wanted.has_features and counts_aside(self.reader, contract.EVENTS)):
@@ -111,12 +114,12 @@ class _Wanted:
     end: datetime
 
     @classmethod
-    def of(cls, events: TenantEvents, base_day: date | None) -> _Wanted:
+    def of(cls, events: TenantEvents) -> _Wanted:
         calendar, days, steps = events.context.calendar, events.days, events.steps
         windows, start = calendar.end(events.before_windows), calendar.start(days.first)
         has_features = events.reader.has_column(contract.EVENTS, "feature_key")
         found = events.reader.find(contract.EVENTS)
-        uncounted = contract.EARLIEST_INSTANT if base_day is None else calendar.end(base_day)
+        uncounted = contract.EARLIEST_INSTANT if events.base_day is None else calendar.end(events.base_day)
         return cls(
             reader=events.reader,
             has_features=has_features,

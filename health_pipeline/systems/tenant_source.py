@@ -17,6 +17,7 @@ import pyarrow as pa
 from health_pipeline.days import DayRange, at
 from health_pipeline.metrics.adoption import UseBase, uses_until
 from health_pipeline.metrics.assignments import daily_assignments
+from health_pipeline.metrics.steps import Steps, before_windows
 from health_pipeline.metrics.usage import UsageInputs
 from health_pipeline.sources import contract
 from health_pipeline.sources.counted import Aside, CountedRows, counts_aside, every_row
@@ -25,7 +26,7 @@ from health_pipeline.sources.logical import Predicate
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.context import RunContext
 from health_pipeline.systems.meanwhile import meanwhile
-from health_pipeline.systems.tenant_events import TenantEvents
+from health_pipeline.systems.tenant_events import TenantEvents, lag_days
 from health_pipeline.warehouse.use_base import CountedBase, stored_base
 
 _MOMENT = timedelta(microseconds=1)
@@ -48,14 +49,14 @@ class UseSource:
 
 def read_uses(reader: SourceReader, context: RunContext, days: DayRange) -> tuple[UseSource, Callable[[], UsageInputs]]:
     """What the days need for feature adoption; and what gives all that usage needs, once the rest of it has come."""
-    of_run = TenantEvents(reader, context, days)
     with meanwhile() as thread:
-        stored = thread.begin(lambda: _usable_base(of_run))
+        stored = thread.begin(lambda: _usable_base(context, days))
         tenants = reader.read(contract.TENANTS)
     base = stored()
+    of_run = TenantEvents(reader, context, days, base.as_of if base else None)
     # What is little, or counted by the source itself, comes while most is read: first what is waited for first, then what
     # takes longest.
-    events = of_run.begun(base.as_of if base else None)
+    events = of_run.begun()
     entitlements = reader.begun(contract.FEATURE_ENTITLEMENTS)
     assignments = _begun_assignments(of_run)
     cases = reader.begun(contract.CASES, parts=[_since_windows(of_run, "created_at", "closed_at")])
@@ -88,7 +89,8 @@ def read_uses(reader: SourceReader, context: RunContext, days: DayRange) -> tupl
 
 
 def _begun_assignments(of_run: TenantEvents) -> Callable[[], ir.Table | None]:
-    steps, calendar, table = of_run.steps, of_run.context.calendar, contract.CAMPAIGN_ASSIGNMENTS
+    steps = Steps.of_totals(of_run.days, lag_days(of_run.context))
+    calendar, table = of_run.context.calendar, contract.CAMPAIGN_ASSIGNMENTS
 
     def counted(rows: ir.Table, also: Sequence[str]) -> ir.Table:
         return daily_assignments(rows, calendar, steps, also)
@@ -112,10 +114,10 @@ def _since_windows(of_run: TenantEvents, *columns: str) -> Predicate:
     return since
 
 
-def _usable_base(of_run: TenantEvents) -> UseBase | None:
+def _usable_base(context: RunContext, days: DayRange) -> UseBase | None:
     """The stored base, where it was made by this code under these rules, not long ago, and ends before the windows."""
-    context = of_run.context
-    stored = stored_base(context.warehouse_url, _fingerprint(context), of_run.before_windows, context.clock)
+    until = before_windows(days, lag_days(context))
+    stored = stored_base(context.warehouse_url, _fingerprint(context), until, context.clock)
     if stored is None:
         return None
     as_of, rows = stored
@@ -129,7 +131,7 @@ def counted_base(source: UseSource, reader: SourceReader, context: RunContext, d
     """The base from which the nights after these days can go on; None where these days went on from one themselves."""
     if source.base is not None or not reader.has_column(contract.EVENTS, "feature_key"):
         return None
-    of_run = TenantEvents(reader, context, days)
+    of_run = TenantEvents(reader, context, days, None)
     as_of = of_run.before_restated_windows
     tracked = context.policy.tenant_health.category_of
     uses = source.events.union(of_run.counted(_strays(reader)), distinct=False)

@@ -26,7 +26,7 @@ from health_pipeline.sources.reader import SourceReader
 from health_pipeline_tests.support.databases import administer, execute, value
 from health_pipeline_tests.support.small_sources import CLOCK, LEAST, PAST, Make, Readers
 
-STEPS = Steps.of(DayRange(PAST.date(), PAST.date()), 1)
+STEPS = Steps.of_totals(DayRange(PAST.date(), PAST.date()), 1)
 KEY = "ALTER TABLE app.campaign_assignments ADD PRIMARY KEY (assignment_id)"
 MADE = "2024-02-20 10:00:00+00"
 ASSIGNMENTS = (

@@ -34,7 +34,7 @@ def by_day(assignments: list[Assignment], days: DayRange) -> dict[tuple[str, dat
         for tenant, made, completed in assignments
     ]
     schema = {"tenant_id": "string", "assigned_at": "timestamp(6)", "completed_at": "timestamp(6)"}
-    counted = daily_assignments(ibis.memtable(rows, schema=schema), Calendar(), Steps.of(days, 1))
+    counted = daily_assignments(ibis.memtable(rows, schema=schema), Calendar(), Steps.of_totals(days, 1))
     changes = of_assignments(counted, days)
     engine = new_engine()
     entities = ibis.memtable({"tenant_id": TENANTS})
@@ -77,7 +77,7 @@ def test_few_groups() -> None:
     ]
     schema = {"tenant_id": "string", "assigned_at": "timestamp(6)", "completed_at": "timestamp(6)"}
     engine = new_engine()
-    counted = daily_assignments(ibis.memtable(rows, schema=schema), Calendar(), Steps.of(days, 1))
+    counted = daily_assignments(ibis.memtable(rows, schema=schema), Calendar(), Steps.of_totals(days, 1))
     (group,) = engine.to_pyarrow(counted).to_pylist()
     engine.disconnect()
     assert group["row_count"] == 1000

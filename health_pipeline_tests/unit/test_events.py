@@ -40,7 +40,8 @@ def test_days_of_one_step_are_the_same_to_every_figure(length: int, lag: int, re
         step = step_of(steps, day)
         for at in computed:
             window = DayRange(at - timedelta(days=WINDOW_DAYS - 1), at)
-            assert (day == at, day <= at, day in window) == (step == at, step <= at, step in window)
+            assert (day <= at, day in window) == (step <= at, step in window)
+        assert all((day == own) == (step == own) for own in days)
         assert all((day <= end) == (step <= end) for end in ends)
 
 
