@@ -97,7 +97,7 @@ def _points() -> list[Point]:
         Point(system, "writing", "write", "context"),
         Point(system, "meanwhile", "write", "context"),
         Point(Writer, "replace", "write"),
-        Point(system, "_write", "write"),
+        Point(system, "_write_records", "write"),
         Point(system, "record_policy", "write"),
         Point(system, "_kept", "compute"),
         Point(system, "_of_adoption", "compute", "generator"),

@@ -183,15 +183,18 @@ def _written(
         scoring.adopted()
     with meanwhile(has_thread=has_thread) as thread:
 
-        def write_adoption() -> None:
-            table = tables.FEATURE_ADOPTION
-            frames = _of_adoption(scoring.adopted().use[-1], days, tenants, thread.stop)
-            writer.replace(table, days, _validated_rows(table, frames, tenant_id, counts[table.name]), tenant_id)
+        def write(table: Table, frames: Callable[[], Iterable[pd.DataFrame]]) -> None:
+            only = None if table in tables.PEER_TABLES else tenant_id
 
-        if tables.FEATURE_ADOPTION in chosen:
-            thread.begin(write_adoption)
-        result = _scored(reader, context, scoring, counts)
-    _write(result, writer, [table for table in chosen if table is not tables.FEATURE_ADOPTION], tenant_id)
+            def replace_rows() -> None:
+                writer.replace(table, days, _validated_rows(table, frames(), only, counts[table.name]), only)
+
+            if table in chosen:
+                thread.begin(replace_rows)
+
+        write(tables.FEATURE_ADOPTION, lambda: _of_adoption(scoring.adopted().use[-1], days, tenants, thread.stop))
+        result = _scored(reader, context, scoring, counts, write)
+    _write_records(result, writer, chosen, tenant_id)
     record_facts(writer, tables.GROUP, days, result.facts, tenant_id)
     return result
 
@@ -200,11 +203,7 @@ def _kept(connector: Connector, use: FeatureUse, beside: ibis.BaseBackend | None
     return replace(use, stretches=connector.kept(use.stretches, beside))
 
 
-def _write(result: TenantHealth, writer: Writer, chosen: list[Table], tenant_id: str | None) -> None:
-    for table in chosen:
-        only = None if table in tables.PEER_TABLES else tenant_id
-        rows = _validated_rows(table, [result.frames[table.name]], only, result.rows_per_day[table.name])
-        writer.replace(table, result.days, rows, only)
+def _write_records(result: TenantHealth, writer: Writer, chosen: list[Table], tenant_id: str | None) -> None:
     if result.use_base is not None:
         store_base(writer.connection, result.use_base, writer.run_id)
     if tables.TENANT_HEALTH_SCORES in chosen:
@@ -236,28 +235,37 @@ def _of_adoption(use: FeatureUse, days: DayRange, tenants: int, stop: threading.
 
 
 def _scored(
-    reader: SourceReader, context: RunContext, scoring: _Scoring, counts: dict[str, dict[date, int]]
+    reader: SourceReader,
+    context: RunContext,
+    scoring: _Scoring,
+    counts: dict[str, dict[date, int]],
+    write: Callable[[Table, Callable[[], Iterable[pd.DataFrame]]], None],
 ) -> TenantHealth:
-    """The other tables of the range. counts: what the result says about rows per day, once they are written."""
+    """The other tables of the range, each begun to be written when it is there. counts: what the result says about rows per day,
+    once they are written."""
     policy, days, inputs = context.policy.tenant_health, scoring.days, scoring.inputs
+    frames: dict[str, pd.DataFrame] = {}
+
+    def add(table: Table, computed: pd.DataFrame) -> None:
+        frame = frames[table.name] = as_frame(table, computed)
+        write(table, lambda: [frame])
+
     tenants = inputs.tenants.to_pandas()
     usage_rows = [usage_metrics(inputs, context.calendar, one).order_by(KEYS).to_pyarrow() for one in scoring.ranges]
     figures = [_figures(*of_range) for of_range in zip(usage_rows, scoring.adopted().adopted_features, strict=True)]
     all_figures = pd.concat(figures).merge(tenants[["tenant_id", "alert_level"]], on="tenant_id", how="left")
     usage = _of_days(all_figures, days)
-    scores = tenant_health_scores(all_figures, days, policy)
+    add(tables.USAGE_METRICS, usage)
     profiles = tenant_profiles(usage[KEYS], tenants, policy.peers.rules)
+    add(tables.TENANT_PROFILES, profiles)
+    scores = tenant_health_scores(all_figures, days, policy)
+    add(tables.TENANT_HEALTH_SCORES, scores)
     peers = peer_tables(_peers(profiles, scores, usage), policy.peers.rules)
-    frames = {
-        tables.TENANT_PROFILES: profiles,
-        tables.USAGE_METRICS: usage,
-        tables.TENANT_HEALTH_SCORES: scores,
-        tables.PEER_BENCHMARKS: peers.benchmarks,
-        tables.TENANT_PEER_RANKS: peers.ranks,
-    }
+    add(tables.PEER_BENCHMARKS, peers.benchmarks)
+    add(tables.TENANT_PEER_RANKS, peers.ranks)
     return TenantHealth(
         days=days,
-        frames={table.name: as_frame(table, frame) for table, frame in frames.items()},
+        frames=frames,
         use_base=counted_base(scoring.source, reader, context, days),
         unscored=_unscored(reader, context, scores, scoring.source.tenants, scoring.left_out, days),
         facts=_facts(reader, context, days, inputs),
