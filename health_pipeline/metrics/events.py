@@ -57,13 +57,20 @@ def settled_uses(events: ir.Table, calendar: Calendar, steps: Steps, also: Seque
 
 
 def settled_logins(events: ir.Table, calendar: Calendar, steps: Steps, also: Sequence[str] = ()) -> ir.Table:
-    """What daily_events gives for logins after the first step that use no feature, with less to do for each of them. Bad events
-    of other types may be among them."""
+    """Logins after the first step that use no feature, with little to do and to bring for each; as_daily_events completes them.
+
+    Grain: tenant_id and user_id (and the columns that `also` names); row_count, and the `words` of the steps. Bad events of other
+    types may be among them.
+    """
     bits = events.mutate(bits_of_logins(events, calendar, steps))
-    groups = bits.group_by(["tenant_id", "user_id", *also]).agg(row_count=bits.count(), **_bits_together(bits, steps))
-    never = ibis.null(events.occurred_at.type())
+    return bits.group_by(["tenant_id", "user_id", *also]).agg(row_count=bits.count(), **_bits_together(bits, steps))
+
+
+def as_daily_events(logins: ir.Table, steps: Steps, also: Sequence[str] = ()) -> ir.Table:
+    """What daily_events gives for these logins; UTC without a zone, as in an engine."""
+    never = ibis.null("timestamp(6)")
     nothing = {"feature_key": _NO_TEXT, "day": ibis.null("date"), "first_at": never, "last_at": never}
-    return groups.mutate(event_type=ibis.literal(LOGIN), **nothing).select(_columns(steps, also))
+    return logins.mutate(event_type=ibis.literal(LOGIN), **nothing).select(_columns(steps, also))
 
 
 def _counted(events: ir.Table, steps: Steps, also: Sequence[str]) -> ir.Table:

@@ -38,11 +38,13 @@ class Aside:
     """Rows that come to few groups, which the source counts itself.
 
     where: which rows; none of them is in a part that is read. counting: how; it meets instants as the source holds them.
-    is_meanwhile: whether while others are read, or before them.
+    completed: adds columns that need not be brought, told also those that `counting` was. is_meanwhile: whether while others are
+    read, or before them.
     """
 
     where: Predicate
     counting: Counting
+    completed: Counting = lambda groups, _also: groups
     is_meanwhile: bool = True
 
 
@@ -78,7 +80,11 @@ class CountedRows:
         if found.may_repeat_keys:
             return self._read_in_full
         load = partial(self.reader.connector.load_aside, is_stretch=True)
-        coming = [load(self._counted_there(found, aside)) for aside in self.asides if aside.is_meanwhile]
+        coming = [
+            self._arriving(aside, load(self._counted_there(found, aside)))
+            for aside in self.asides
+            if aside.is_meanwhile
+        ]
         if self._read_parts and self.is_meanwhile:
             coming.append(load(self._rows(found), self._counted_here))
         return lambda: self.groups(found, coming)
@@ -90,6 +96,10 @@ class CountedRows:
 
     def _counted_there(self, found: FoundTable, aside: Aside) -> ir.Table:
         return logical_instants(aside.counting(self._dated(found.named(aside.where)), [_BAD_AT]))
+
+    @staticmethod
+    def _arriving(aside: Aside, arrived: Callable[[], ir.Table]) -> Callable[[], ir.Table]:
+        return lambda: aside.completed(arrived(), [_BAD_AT])
 
     def _rows(self, found: FoundTable) -> ir.Table:
         names = found.names_with(self.columns)
@@ -113,7 +123,11 @@ class CountedRows:
         good_tenants = self.reader.read(TENANTS)
         assert good_tenants is not None
         load = partial(self.reader.connector.load, is_stretch=True)
-        pieces = [load(self._counted_there(found, aside)) for aside in self.asides if not aside.is_meanwhile]
+        pieces = [
+            aside.completed(load(self._counted_there(found, aside)), [_BAD_AT])
+            for aside in self.asides
+            if not aside.is_meanwhile
+        ]
         if self._read_parts and not self.is_meanwhile:
             pieces.append(load(self._rows(found), self._counted_here, is_little=self.is_little))
         pieces += [arrived() for arrived in coming]

@@ -10,7 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from health_pipeline.days import DayRange, at
-from health_pipeline.metrics.events import daily_events, settled_logins, settled_uses
+from health_pipeline.metrics.events import as_daily_events, daily_events, settled_logins, settled_uses
 from health_pipeline.metrics.login_days import LOGIN
 from health_pipeline.metrics.steps import Steps, before_windows
 from health_pipeline.metrics.usage import EVENT_FIGURES
@@ -85,6 +85,7 @@ class TenantEvents:
         logins = Aside(
             wanted.settled_logins,
             lambda rows, also: settled_logins(rows, calendar, steps, also),
+            lambda groups, also: as_daily_events(groups, steps, also),
             # A night has few events of its own day to read, so the sessions share what is counted.
             is_meanwhile=not steps.is_few,
         )

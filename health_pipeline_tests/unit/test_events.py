@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from health_pipeline.days import DAY, Calendar, DayRange
-from health_pipeline.metrics.events import daily_events, settled_logins, settled_uses
+from health_pipeline.metrics.events import as_daily_events, daily_events, settled_logins, settled_uses
 from health_pipeline.metrics.login_days import words
 from health_pipeline.metrics.steps import WINDOW_DAYS, Steps
 from health_pipeline.sources.engine import new_engine
@@ -101,7 +101,7 @@ def test_what_is_settled_is_counted_alike_with_the_others_and_alone(
         ibis.union(
             daily_events(events_of(others), NEW_YORK, days, steps),
             settled_uses(events_of(uses), NEW_YORK, steps),
-            settled_logins(events_of(logins), NEW_YORK, steps),
+            as_daily_events(settled_logins(events_of(logins), NEW_YORK, steps), steps),
             distinct=False,
         ),
         steps,

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from health_pipeline.days import DAY, Calendar, DayRange
-from health_pipeline.metrics.events import daily_events, settled_logins
+from health_pipeline.metrics.events import as_daily_events, daily_events, settled_logins
 from health_pipeline.metrics.login_days import active_users
 from health_pipeline.metrics.steps import WINDOW_DAYS, Steps
 from health_pipeline.sources.engine import new_engine
@@ -65,7 +65,7 @@ def test_active_users_are_counted_as_the_rule_says(
     engine = new_engine()
     if is_aside and types == ("login", None):
         of_source = events.mutate(occurred_at=events.occurred_at.cast("timestamp('UTC')"))
-        counts = settled_logins(of_source, BERLIN, steps)
+        counts = as_daily_events(settled_logins(of_source, BERLIN, steps), steps)
     else:
         counts = daily_events(events, BERLIN, days, steps)
     found = engine.to_pyarrow(active_users(counts, seats, steps, days)).to_pylist()
