@@ -122,8 +122,8 @@ def _scored_and_written(
     chosen: list[Table],
     tenant_id: str | None,
 ) -> TenantHealth:
-    """From one snapshot of the source. Feature adoption is put together while the rest is read, and while it is scored. Raises
-    TooManyBadRows before anything is written."""
+    """From one snapshot of the source. Feature adoption of few days is put together while the rest is read. Raises TooManyBadRows
+    before anything is written."""
     connector = reader.connector
     with connector.beside() as beside, meanwhile(has_thread=beside is not None) as thread:
         source, all_inputs = read_uses(reader, context, days)
@@ -132,10 +132,15 @@ def _scored_and_written(
             tenants = tenants.filter(~tenants.tenant_id.isin(sorted(left_out)))
         of_staying = replace(source, tenants=tenants)
         ranges = merged(days.shifted(-context.policy.tenant_health.trend.lag_days), days)
-        adopted = thread.begin(lambda: _adopted(connector, context, ranges, of_staying, beside))
+
+        def begun() -> Callable[[], _Adopted]:
+            return thread.begin(lambda: _adopted(connector, context, ranges, of_staying, beside))
+
+        # Of many days it needs the memory that the rest needs as it comes.
+        early = begun() if source.steps.is_few else None
         inputs = replace(all_inputs(), tenants=tenants)
         reader.check_share(context.max_bad_share)
-        scoring = _Scoring(days, ranges, source, inputs, left_out, adopted)
+        scoring = _Scoring(days, ranges, source, inputs, left_out, early or begun())
         written = [*chosen, UNSCORED_TENANTS, FEATURE_USE_BASE]
         with writing(context.warehouse_url, written, context.run_id, context.clock) as writer:
             return _written(reader, context, scoring, writer, chosen, tenant_id, has_thread=beside is not None)
@@ -178,7 +183,7 @@ def _written(
     """Compute usage and scores, while feature_adoption is written; then write these."""
     days, tenants = scoring.days, reader.rows_read[contract.TENANTS.name]
     counts: dict[str, dict[date, int]] = {table.name: {} for table in chosen}
-    if not scoring.inputs.steps.is_few:
+    if not scoring.source.steps.is_few:
         # To write many days takes longest, so what that waits for has the engine to itself.
         scoring.adopted()
     with meanwhile(has_thread=has_thread) as thread:

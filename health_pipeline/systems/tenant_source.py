@@ -39,8 +39,12 @@ _CODE = (
 
 @dataclass(frozen=True)
 class UseSource:
-    """The good rows that feature adoption is made of. base: uses that were counted before; None: `events` holds them all."""
+    """The good rows that feature adoption is made of, events as daily_events counts them by the steps.
 
+    base: uses that were counted before; None: `events` holds them all.
+    """
+
+    steps: Steps
     tenants: ir.Table
     events: ir.Table
     entitlements: ir.Table | None
@@ -67,13 +71,13 @@ def read_uses(reader: SourceReader, context: RunContext, days: DayRange) -> tupl
     # These tables are required, and the reader's check has seen them.
     assert tenants is not None
     assert counted_events is not None
-    source = UseSource(tenants, counted_events, entitlements(), base)
+    source = UseSource(of_run.steps, tenants, counted_events, entitlements(), base)
 
     def inputs() -> UsageInputs:
         all_users = users()
         assert all_users is not None
         read = UsageInputs(
-            steps=of_run.steps,
+            steps=source.steps,
             tenants=source.tenants,
             users=all_users,
             events=source.events,
