@@ -22,8 +22,8 @@ demo: setup
 up: setup
 	@$(BIN)/health-pipeline up
 
-# Three at once on two cores, as tests of nights and servers wait for long; in the order of conftest.py.
-PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Four at once on two cores, as tests of nights and servers wait for long; in the order of conftest.py.
+PYTEST := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 TESTS := health_pipeline_tests
 
 # Fast first; then those that need servers, all together, so that none waits for another.
