@@ -59,8 +59,8 @@ class TenantEvents:
 
     def begun(self) -> Callable[[], ir.Table | None]:
         """Begin to read: of the days the events that figures count, those of an unknown type and all that may repeat; of these
-        and the windows before them the logins, the uses of features and what can only be bad; before that the
-        uses that weren't counted before. And what has no instant, or an impossible one."""
+        and the windows before them the logins, the uses of features and what can only be bad; before that the uses that weren't
+        counted before. And what has no instant, or an impossible one."""
         wanted = _Wanted.of(self)
         parts: list[Predicate] = [wanted.unsettled]
         asides = self._asides(wanted)

@@ -180,7 +180,7 @@ def _written(
     *,
     has_thread: bool,
 ) -> TenantHealth:
-    """Compute usage and scores, while feature_adoption is written; then write these."""
+    """Compute the tables; each is written while the next is computed, feature_adoption, the largest, first."""
     days, tenants = scoring.days, reader.rows_read[contract.TENANTS.name]
     counts: dict[str, dict[date, int]] = {table.name: {} for table in chosen}
     if not scoring.source.steps.is_few:
