@@ -32,7 +32,7 @@ class Steps:
     def of(cls, days: DayRange, lag_days: int, *ends: date) -> Steps:
         """For figures of the days and of those that their trends compare with, and for uses up to each of `ends`. Figures of a
         day's own facts are of the days alone: trends don't know them."""
-        computed = {*days, *days.shifted(-lag_days)}
+        computed = cls.of_totals(days, lag_days).days
         edges = {day - timedelta(days=back) for day in computed for back in (0, WINDOW_DAYS)}
         return cls(tuple(sorted({*edges, *(day - DAY for day in days), *ends})))
 

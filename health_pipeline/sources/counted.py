@@ -99,6 +99,7 @@ class CountedRows:
 
     @staticmethod
     def _arriving(aside: Aside, arrived: Callable[[], ir.Table]) -> Callable[[], ir.Table]:
+        """The groups with all columns, once they are here."""
         return lambda: aside.completed(arrived(), [_BAD_AT])
 
     def _rows(self, found: FoundTable) -> ir.Table:
@@ -124,7 +125,7 @@ class CountedRows:
         assert good_tenants is not None
         load = partial(self.reader.connector.load, is_stretch=True)
         pieces = [
-            aside.completed(load(self._counted_there(found, aside)), [_BAD_AT])
+            self._arriving(aside, partial(load, self._counted_there(found, aside)))()
             for aside in self.asides
             if not aside.is_meanwhile
         ]

@@ -35,6 +35,7 @@ from health_pipeline.systems.common import (
 )
 from health_pipeline.systems.context import RunContext
 from health_pipeline.systems.meanwhile import meanwhile
+from health_pipeline.systems.tenant_events import lag_days
 from health_pipeline.systems.tenant_source import UseSource, counted_base, read_uses
 from health_pipeline.tables import tenant_health as tables
 from health_pipeline.tables.declare import Table
@@ -131,7 +132,7 @@ def _scored_and_written(
         if left_out:
             tenants = tenants.filter(~tenants.tenant_id.isin(sorted(left_out)))
         of_staying = replace(source, tenants=tenants)
-        ranges = merged(days.shifted(-context.policy.tenant_health.trend.lag_days), days)
+        ranges = merged(days.shifted(-lag_days(context)), days)
 
         def begun() -> Callable[[], _Adopted]:
             return thread.begin(lambda: _adopted(connector, context, ranges, of_staying, beside))
