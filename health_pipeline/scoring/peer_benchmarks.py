@@ -20,6 +20,8 @@ from health_pipeline.tables.tenant_health import PEER_BENCHMARKS, PEER_COHORTS, 
 
 ALL = "ALL"
 FIGURES = ("p25", "median", "p75", "mean", "min_value", "max_value")
+# To count numbers is faster than to sort them, unless most of those that could be aren't there.
+_SPARSE = 4
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -81,13 +83,15 @@ class _Metric:
     """The values of a metric, in order within every cohort.
 
     values: those that there are, ascending. rank: each input row's position in them, -1 where not measured.
-    ordered: place x len(values) + rank of every membership, sorted, so cohort after cohort. counts: peers by place.
-    stops: where each place's peers end in `ordered`. published: whether a place's cohort may be shown.
+    spots: place x len(values) + rank, each that a membership has, ascending, so cohort after cohort. often: how many have it.
+    counts: peers by place. stops: of all peers, place after place, where each place's end. published: whether a place's
+    cohort may be shown.
     """
 
     values: Floats
     rank: Integers
-    ordered: Integers
+    spots: Integers
+    often: Integers
     counts: Integers
     stops: Integers
     published: Booleans
@@ -187,20 +191,28 @@ def _metric(column: pd.Series, cohorts: _Cohorts, rules: PeerRules) -> _Metric:
     peers = np.bincount(cohorts.cell[rank >= 0], minlength=size).reshape(shape)
     published = ~_suppressed(peers, cohorts.has_tenants, rules.min_peers).ravel()
 
-    # One sort of integers puts the values in order within every cohort, cohort after cohort.
+    # Integers in order put the values in order within every cohort, cohort after cohort.
     peer_rank = rank[cohorts.member]
     cohort = cohorts.cohort[peer_rank >= 0]
     counts = np.bincount(cohort, minlength=size)
-    ordered = np.sort(cohort * len(values) + peer_rank[peer_rank >= 0])
-    return _Metric(values, rank, ordered, counts, np.cumsum(counts), published)
+    spots, often = _distinct(cohort * len(values) + peer_rank[peer_rank >= 0], size * len(values))
+    return _Metric(values, rank, spots, often, counts, np.cumsum(counts), published)
+
+
+def _distinct(numbers: Integers, end: int) -> tuple[Integers, Integers]:
+    """The distinct ones of numbers from 0 to before `end`, ascending, and how often each is there."""
+    if end > _SPARSE * len(numbers):
+        return np.unique(numbers, return_counts=True)
+    often = np.bincount(numbers, minlength=end)
+    distinct = np.flatnonzero(often)
+    return distinct, often[distinct]
 
 
 def _benchmarks(name: str, metric: _Metric, cohorts: _Cohorts, rules: PeerRules, whole_numbers: bool) -> pd.DataFrame:
     """The rows of one metric, in the order of `cohorts.written`."""
     published = metric.published[cohorts.written]
     count, stop = (each[cohorts.written[published]] for each in (metric.counts, metric.stops))
-    place_of_peer = np.repeat(np.arange(len(metric.counts)), metric.counts)
-    ordered_values = metric.values[metric.ordered - place_of_peer * len(metric.values)]
+    ordered_values = np.repeat(metric.values[metric.spots % len(metric.values)], metric.often)
 
     # Only published cohorts get figures, so that none of a suppressed one exists anywhere.
     figures = np.full((len(FIGURES), len(published)), np.nan)
@@ -228,9 +240,9 @@ def _ranks(name: str, metric: _Metric, cohorts: _Cohorts) -> pd.DataFrame:
     cohort = np.where(is_peer, size, np.iinfo(np.int64).max).argmin(axis=0)
     has_peers: Booleans = np.any(is_peer, axis=0)
     place = np.take_along_axis(cohorts.places, cohort[np.newaxis], axis=0)[0][has_peers]
-    peer = place * len(metric.values) + metric.rank[has_peers]
-    first, stop = (np.searchsorted(metric.ordered, peer, side) for side in ("left", "right"))
-    below, beside = first - (metric.stops - metric.counts)[place], stop - first - 1
+    spot = np.searchsorted(metric.spots, place * len(metric.values) + metric.rank[has_peers])
+    stop, equal = np.cumsum(metric.often)[spot], metric.often[spot]
+    below, beside = stop - equal - (metric.stops - metric.counts)[place], equal - 1
     others = metric.counts[place] - 1
     rank = np.full(len(has_peers), np.nan)
     rank[has_peers] = 100 * (below + beside / 2) / np.where(others > 0, others, np.nan)
