@@ -23,12 +23,21 @@ from health_pipeline.sources.mapping import Place
 Predicate = Callable[[ir.Table], ir.BooleanValue]
 
 
+def without_zone(instant: ir.TimestampValue) -> ir.TimestampValue:
+    """The instant in UTC, as a timestamp that has no zone."""
+    return instant.cast(dt.timestamp)
+
+
 @dataclass(frozen=True)
 class Relation:
-    """A physical table or select as an Ibis table, with its columns' types as the source names them."""
+    """A physical table or select as an Ibis table, with its columns' types as the source names them.
+
+    without_zone: as the function of that name, where the source has a better way.
+    """
 
     table: ir.Table
     type_names: Mapping[str, str]
+    without_zone: Callable[[ir.TimestampValue], ir.TimestampValue] = without_zone
 
 
 _ENGINE_TYPES: dict[Kind, dt.DataType] = {
@@ -123,7 +132,7 @@ def logical_rows(
     (so that its index serves), to be compared by `at`.
     """
     kept = named_rows(table, relation, mapped, where)
-    return kept.select(**{name: _logical_value(kept, table.column(name)) for name in columns})
+    return kept.select(**{name: _logical_value(relation, kept, table.column(name)) for name in columns})
 
 
 def is_infinite(column: ir.TimestampValue) -> ir.BooleanValue:
@@ -134,10 +143,10 @@ def is_infinite(column: ir.TimestampValue) -> ir.BooleanValue:
 def logical_instants(rows: ir.Table) -> ir.Table:
     """Rows made of physical ones, with their timestamps in the logical form."""
     instants = [name for name, dtype in rows.schema().items() if dtype.is_timestamp()]
-    return rows.mutate({name: _held_within(rows[name]) for name in instants})
+    return rows.mutate({name: without_zone(_held_within(rows[name])) for name in instants})
 
 
-def _logical_value(rows: ir.Table, column: SourceColumn) -> ir.Value:
+def _logical_value(relation: Relation, rows: ir.Table, column: SourceColumn) -> ir.Value:
     if column.name not in rows.columns:
         return ibis.null(_ENGINE_TYPES[column.kind])
     value = rows[column.name]
@@ -145,7 +154,7 @@ def _logical_value(rows: ir.Table, column: SourceColumn) -> ir.Value:
         case Kind.TEXT:
             return value if column.required else value.nullif("")
         case Kind.INSTANT:
-            return _held_within(value)
+            return relation.without_zone(_held_within(value))
         case Kind.NUMERIC:
             return value.cast("string")
         case Kind.DATE:
@@ -193,4 +202,4 @@ def without_nul(table: ir.Table) -> ir.Table:
 
 def _held_within(value: ir.Value) -> ir.Value:
     low, high = (at(value, bound) for bound in (EARLIEST_INSTANT, LATEST_INSTANT))
-    return ibis.cases((value > high, high), (value < low, low), else_=value).cast(dt.timestamp)
+    return ibis.cases((value > high, high), (value < low, low), else_=value)

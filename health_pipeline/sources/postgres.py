@@ -65,6 +65,19 @@ def _string_to_array(text: str, separator: str) -> dt.Array[dt.String]:
     raise NotImplementedError
 
 
+@ibis.udf.scalar.builtin(name="timezone")  # type: ignore[untyped-decorator]
+def _at_offset(offset: dt.Interval("s"), instant: dt.Timestamp(timezone="UTC")) -> dt.timestamp:  # type: ignore[valid-type]
+    """The instant's time where clocks are so far ahead of UTC."""
+    raise NotImplementedError
+
+
+def _without_zone(instant: ir.TimestampValue) -> ir.TimestampValue:
+    """A cast looks into the calendar for each value, and takes a tenth of the time of reading an event."""
+    if instant.type().timezone is None:
+        return instant
+    return _at_offset(ibis.interval(seconds=0), instant)
+
+
 class PostgresConnector:
     """Reads with one connection and one snapshot; the session can't write, and gives up on a statement after a while."""
 
@@ -92,7 +105,7 @@ class PostgresConnector:
             if not self._rows("SELECT to_regclass($1) IS NOT NULL", [physical], _unreadable(place))[0][0]:
                 return None
         type_names, schema = self._described(place, physical)
-        return Relation(ibis.table(schema, name=name, database=database), type_names)
+        return Relation(ibis.table(schema, name=name, database=database), type_names, _without_zone)
 
     def _described(self, place: Place, physical: str) -> tuple[dict[str, str], dict[str, dt.DataType]]:
         """The columns' types as PostgreSQL names them, domains resolved, and as Ibis knows them."""
