@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from health_pipeline.days import DayRange, merged
 from health_pipeline.errors import InvalidResult
-from health_pipeline.metrics.adoption import FeatureUse, feature_use
+from health_pipeline.metrics.adoption import FeatureUse, UseBase, feature_use
 from health_pipeline.metrics.tenants import tenant_days
 from health_pipeline.metrics.usage import UsageInputs, usage_metrics
 from health_pipeline.scoring.peer_benchmarks import peer_tables
@@ -36,7 +36,7 @@ from health_pipeline.systems.common import (
 from health_pipeline.systems.context import RunContext
 from health_pipeline.systems.meanwhile import meanwhile
 from health_pipeline.systems.tenant_events import lag_days
-from health_pipeline.systems.tenant_source import UseSource, counted_base, read_uses
+from health_pipeline.systems.tenant_source import UseSource, counted_base, read_uses, usable_base
 from health_pipeline.tables import tenant_health as tables
 from health_pipeline.tables.declare import Table
 from health_pipeline.tables.frames import as_arrow, as_frame, validated
@@ -80,18 +80,21 @@ def run_tenant_health(
     goes on. Raises UserError for anything a user has to mend; then nothing was written but records of bad rows.
     """
     chosen = [table for table in tables.TENANT_HEALTH_TABLES if table.name in names]
-    with context.reading() as reader:
-        tenant_id = None if tenant is None else tenant_named(reader, tenant)
-        record_policy(context.warehouse_url, context.policy.tenant_health, context.clock)
-        left_out: dict[str, str] = {}
-        while True:
-            try:
-                return _scored_and_written(reader, context, days, left_out, chosen, tenant_id)
-            except InvalidResult as error:
-                if not error.tenants.keys() - left_out.keys():
-                    raise
-                left_out |= error.tenants
-                check_left_out(len(left_out), reader.rows_read[contract.TENANTS.name], context.max_bad_share, error)
+    with meanwhile() as thread:
+        # While the source is opened, as most of either is to connect.
+        stored = thread.begin(lambda: usable_base(context, days))
+        with context.reading() as reader:
+            tenant_id = None if tenant is None else tenant_named(reader, tenant)
+            record_policy(context.warehouse_url, context.policy.tenant_health, context.clock)
+            left_out: dict[str, str] = {}
+            while True:
+                try:
+                    return _scored_and_written(reader, context, days, stored, left_out, chosen, tenant_id)
+                except InvalidResult as error:
+                    if not error.tenants.keys() - left_out.keys():
+                        raise
+                    left_out |= error.tenants
+                    check_left_out(len(left_out), reader.rows_read[contract.TENANTS.name], context.max_bad_share, error)
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def _scored_and_written(
     reader: SourceReader,
     context: RunContext,
     days: DayRange,
+    stored: Callable[[], UseBase | None],
     left_out: Mapping[str, str],
     chosen: list[Table],
     tenant_id: str | None,
@@ -127,7 +131,7 @@ def _scored_and_written(
     before anything is written."""
     connector = reader.connector
     with connector.beside() as beside, meanwhile(has_thread=beside is not None) as thread:
-        source, all_inputs = read_uses(reader, context, days)
+        source, all_inputs = read_uses(reader, context, days, stored)
         tenants = source.tenants
         if left_out:
             tenants = tenants.filter(~tenants.tenant_id.isin(sorted(left_out)))

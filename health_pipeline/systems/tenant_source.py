@@ -25,7 +25,6 @@ from health_pipeline.sources.faults import UNKNOWN_TENANT
 from health_pipeline.sources.logical import Predicate
 from health_pipeline.sources.reader import SourceReader
 from health_pipeline.systems.context import RunContext
-from health_pipeline.systems.meanwhile import meanwhile
 from health_pipeline.systems.tenant_events import TenantEvents, lag_days
 from health_pipeline.warehouse.use_base import CountedBase, stored_base
 
@@ -51,11 +50,14 @@ class UseSource:
     base: UseBase | None
 
 
-def read_uses(reader: SourceReader, context: RunContext, days: DayRange) -> tuple[UseSource, Callable[[], UsageInputs]]:
-    """What the days need for feature adoption; and what gives all that usage needs, once the rest of it has come."""
-    with meanwhile() as thread:
-        stored = thread.begin(lambda: _usable_base(context, days))
-        tenants = reader.read(contract.TENANTS)
+def read_uses(
+    reader: SourceReader, context: RunContext, days: DayRange, stored: Callable[[], UseBase | None]
+) -> tuple[UseSource, Callable[[], UsageInputs]]:
+    """What the days need for feature adoption; and what gives all that usage needs, once the rest of it has come.
+
+    stored: waits for the base.
+    """
+    tenants = reader.read(contract.TENANTS)
     base = stored()
     of_run = TenantEvents(reader, context, days, base.as_of if base else None)
     # What is little, or counted by the source itself, comes while most is read: first what is waited for first, then what
@@ -118,7 +120,7 @@ def _since_windows(of_run: TenantEvents, *columns: str) -> Predicate:
     return since
 
 
-def _usable_base(context: RunContext, days: DayRange) -> UseBase | None:
+def usable_base(context: RunContext, days: DayRange) -> UseBase | None:
     """The stored base, where it was made by this code under these rules, not long ago, and ends before the windows."""
     until = before_windows(days, lag_days(context))
     stored = stored_base(context.warehouse_url, _fingerprint(context), until, context.clock)
