@@ -73,7 +73,7 @@ def databases(server: EmbeddedServer) -> Iterator[NewDatabase]:
         name = f"test_{next(_numbers)}"
         # A template must not be in use, and Dagster keeps connections.
         end = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{template}'"
-        administer(server.url("postgres"), end, f"CREATE DATABASE {name} TEMPLATE {template}")
+        administer(server.url("postgres"), end, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         made.append(name)
         return server.url(name)
 
