@@ -95,7 +95,7 @@ class CountedRows:
         return self.reader.connector.settled(self.counting(good, []), good)
 
     def _counted_there(self, found: FoundTable, aside: Aside) -> ir.Table:
-        return logical_instants(aside.counting(self._dated(found.named(aside.where)), [_BAD_AT]))
+        return logical_instants(found.relation, aside.counting(self._dated(found.named(aside.where)), [_BAD_AT]))
 
     @staticmethod
     def _arriving(aside: Aside, arrived: Callable[[], ir.Table]) -> Callable[[], ir.Table]:

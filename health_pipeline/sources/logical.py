@@ -140,10 +140,10 @@ def is_infinite(column: ir.TimestampValue) -> ir.BooleanValue:
     return (column >= at(column, LATEST_INSTANT)) | (column <= at(column, EARLIEST_INSTANT))
 
 
-def logical_instants(rows: ir.Table) -> ir.Table:
-    """Rows made of physical ones, with their timestamps in the logical form."""
+def logical_instants(relation: Relation, rows: ir.Table) -> ir.Table:
+    """Rows made of the relation's, with their timestamps in the logical form."""
     instants = [name for name, dtype in rows.schema().items() if dtype.is_timestamp()]
-    return rows.mutate({name: without_zone(_held_within(rows[name])) for name in instants})
+    return rows.mutate({name: relation.without_zone(_held_within(rows[name])) for name in instants})
 
 
 def _logical_value(relation: Relation, rows: ir.Table, column: SourceColumn) -> ir.Value:
