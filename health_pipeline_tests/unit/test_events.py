@@ -71,7 +71,7 @@ Group = tuple[str | None, ...]
 
 
 # To put a query together takes longest, so each looks at many tenants.
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=50)
 @given(
     length=st.integers(1, 4),
     events_of_tenants=st.fixed_dictionaries(

@@ -26,7 +26,7 @@ SEATS = {"tenant_id": "string", "user_id": "string", "created_day": "int64", "de
 
 
 # To put a query together takes longest, so each looks at many users.
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(
     length=st.integers(1, MOST_DAYS),
     lives=st.fixed_dictionaries(
